@@ -1,0 +1,270 @@
+# gx. `make help` lists the targets. A part is built from whatever .c files its folder holds.
+#
+# B=DIR     where to build (default: build; build/asan with SAN=asan)
+# CC=clang  another compiler: give it a B of its own, or everything is built anew
+# O=-O3     optimisation and machine flags (default: -O2)
+# V=1       show each command
+# SAN=asan  AddressSanitizer and UndefinedBehaviorSanitizer
+
+Q   := $(if $(V),,@)
+quiet := $(findstring s,$(firstword -$(MAKEFLAGS)))
+say = $(if $(V)$(quiet),,@printf '  %-4s %s\n' $(1) $(2))
+
+SAN ?=
+ifeq ($(SAN),)
+B ?= build
+else
+B ?= build/asan
+SAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin AR),default)
+AR := ar
+endif
+O ?= -O2
+PREFIX ?= /usr/local
+DESTDIR ?=
+PYTHON ?= python3
+
+SOVERSION := 0
+
+INCLUDES := -Idataplane -Idataplane/api -Itrainer -Itools -Icontrol -Itests -I.
+# -ffp-contract=off: a fused multiply-add rounds once instead of twice, and sites must agree on every bit.
+CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
+              -pthread $(SAN_FLAGS) $(INCLUDES) $(CFLAGS)
+LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
+LIBS := -Wl,--as-needed -luring -lisal -lxxhash -lsodium -lcyaml -lyaml -ljansson -lm
+
+# ---- sources: one list a part; a file with a main() is a program, the rest of its folder its library ----
+
+CORE_SRC  := $(wildcard dataplane/core.c $(foreach d,wire session lane transfer exchange fec stat,dataplane/$(d)/*.c))
+CORE_SRC  := $(filter-out dataplane/stat/file.c,$(CORE_SRC))
+GX_SRC    := $(wildcard dataplane/api/*.c dataplane/arena/*.c dataplane/format/*.c)
+GXD_SRC   := $(filter-out dataplane/core.c,$(wildcard dataplane/*.c dataplane/port/*.c dataplane/stat/file.c))
+CTL_SRC   := $(wildcard control/*.c control/*/*.c)
+TRAIN_SRC := $(wildcard trainer/*.c trainer/model/*.c trainer/cpu/*.c)
+SIM_SRC   := $(wildcard tests/sim/*.c)
+UNIT_SRC  := $(wildcard tests/unit/*/test_*.c)
+HELP_SRC  := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c tests/unit/*/*.c))
+INTEG_SRC := $(wildcard tests/integration/*.c)
+BENCH_SRC := $(wildcard tests/bench/*.c)
+TOOL_DIRS := $(filter-out demo,$(sort $(patsubst tools/%/,%,$(dir $(wildcard tools/*/*.c)))))
+TOOL_SRC  := $(wildcard $(foreach d,$(TOOL_DIRS),tools/$(d)/*.c))
+
+SRC   := $(CORE_SRC) $(GX_SRC) $(GXD_SRC) $(CTL_SRC) $(TRAIN_SRC) $(TOOL_SRC) $(SIM_SRC)
+MAINS := $(if $(SRC),$(shell grep -l '^int main\b' $(SRC)))
+
+obj     = $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(MAINS),$(1)))
+mainobj = $(patsubst %.c,$(B)/obj/%.o,$(filter $(MAINS),$(1)))
+lib     = $(if $(call obj,$(2)),$(B)/lib/lib$(1).a)
+
+# tools/wan makes gx-wan, tools/gx-perf makes gx-perf.
+tool_name = gx-$(patsubst gx-%,%,$(1))
+tool_src  = $(wildcard tools/$(1)/*.c)
+
+CORE_LIB  := $(call lib,gxcore,$(CORE_SRC))
+GX_LIB    := $(call lib,gx,$(GX_SRC))
+GXD_LIB   := $(call lib,gxd,$(GXD_SRC))
+CTL_LIB   := $(call lib,gxctl,$(CTL_SRC))
+TRAIN_LIB := $(call lib,gxtrain,$(TRAIN_SRC))
+SIM_LIB   := $(call lib,gxsim,$(SIM_SRC))
+TOOL_LIBS := $(foreach d,$(TOOL_DIRS),$(call lib,$(call tool_name,$(d)),$(call tool_src,$(d))))
+HELP_LIB  := $(if $(HELP_SRC),$(B)/lib/libgxunit.a)
+GX_SO     := $(if $(GX_LIB),$(B)/lib/libgx.so)
+BASE_LIBS := $(GXD_LIB) $(CORE_LIB) $(GX_LIB)
+ALL_LIBS  := $(BASE_LIBS) $(CTL_LIB) $(TRAIN_LIB) $(TOOL_LIBS) $(SIM_LIB)
+
+PROGRAMS := gxd gxctl gx-train gx-perf gx-wan gx-tokens
+BIN      :=
+TESTS    :=
+
+.DEFAULT_GOAL := all
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# ---- programs ----
+
+# $(call program,NAME,MAIN OBJECTS,ARCHIVES): its own archives come first.
+define program
+BIN += $(B)/bin/$(1)
+$(B)/bin/$(1): $(2) $(3)
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) $(2) -Wl,--start-group $(3) -Wl,--end-group $$(LIBS) $$(EXTRA_LIBS) -o $$@
+endef
+maybe = $(if $(call mainobj,$(2)),$(eval $(call program,$(1),$(call mainobj,$(2)),$(3))))
+
+$(call maybe,gxd,$(GXD_SRC),$(BASE_LIBS))
+$(call maybe,gxctl,$(CTL_SRC),$(CTL_LIB) $(BASE_LIBS))
+$(call maybe,gx-train,$(TRAIN_SRC),$(TRAIN_LIB) $(BASE_LIBS))
+$(foreach d,$(TOOL_DIRS),$(call maybe,$(call tool_name,$(d)),$(call tool_src,$(d)),\
+    $(call lib,$(call tool_name,$(d)),$(call tool_src,$(d))) $(BASE_LIBS)))
+# tests/sim: main.c or sim.c is gx-sim, any other file with a main() is a program of its own name.
+sim_name = $(patsubst main,gx-sim,$(patsubst sim,gx-sim,$(basename $(notdir $(1)))))
+$(foreach f,$(filter $(MAINS),$(SIM_SRC)),$(call maybe,$(call sim_name,$(f)),$(f),\
+    $(SIM_LIB) $(BASE_LIBS) $(filter %/libgx-wan.a,$(TOOL_LIBS))))
+SIM_BIN := $(foreach f,$(filter $(MAINS),$(SIM_SRC)),$(B)/bin/$(call sim_name,$(f)))
+
+BLAS := -lopenblas -fopenmp
+$(B)/bin/gx-train: EXTRA_LIBS := $(BLAS)
+$(patsubst %.c,$(B)/obj/%.o,$(TRAIN_SRC)): PART_FLAGS := -fopenmp
+$(call obj,$(GX_SRC)): PART_FLAGS := -fPIC
+
+# ---- tests: one program a file; each may use every library ----
+
+define test
+TESTS += $(2)
+$(2): $(B)/obj/$(1:.c=.o) $(HELP_LIB) $(ALL_LIBS)
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) $$< -Wl,--start-group $(HELP_LIB) $(ALL_LIBS) -Wl,--end-group -lcmocka $$(LIBS) $$(BLAS) -o $$@
+endef
+$(foreach f,$(UNIT_SRC) $(INTEG_SRC) $(BENCH_SRC),$(eval $(call test,$(f),$(B)/$(f:.c=))))
+$(patsubst %.c,$(B)/obj/%.o,$(filter tests/unit/trainer/%,$(UNIT_SRC) $(HELP_SRC))): PART_FLAGS := -fopenmp
+UNIT_BIN  := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
+INTEG_BIN := $(patsubst %.c,$(B)/%,$(INTEG_SRC))
+BENCH_BIN := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
+
+# tests/bytes is also built by other compilers and with other flags, so it has few parts.
+BYTES_OBJ := $(B)/obj/tests/bytes/bytes.o $(call obj,$(GX_SRC) $(filter dataplane/fec/%,$(CORE_SRC)))
+$(B)/tests/bytes/bytes: $(BYTES_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -Wl,--as-needed -lisal -lm -o $@
+bytes: $(B)/tests/bytes/bytes
+
+# ---- rules ----
+
+.PHONY: all build tests bytes unit-build deps deps-lint demo test unit sim integration mutants bench lint format \
+        install uninstall clean help parts FORCE
+
+all: build parts ## build everything into build/ (the default)
+
+build: $(BIN) $(GX_SO)
+
+tests: $(UNIT_BIN) $(INTEG_BIN) $(BENCH_BIN)
+
+# The unit tests of some folders only: `make unit-build UNIT="fec format"`.
+unit-build: $(if $(UNIT),$(filter $(foreach u,$(UNIT),$(B)/tests/unit/$(u)/%),$(UNIT_BIN)),$(UNIT_BIN))
+
+# Written only when its content changes, so that other flags or another set of files rebuild what they must.
+$(B)/.flags: FORCE
+	@mkdir -p $(B)
+	@echo '$(subst ','\'',$(CC) $(CFLAGS_ALL))' | cmp -s - $@ || echo '$(subst ','\'',$(CC) $(CFLAGS_ALL))' > $@
+$(B)/.files: FORCE
+	@mkdir -p $(B)
+	@echo '$(SRC) $(HELP_SRC)' | cmp -s - $@ || echo '$(SRC) $(HELP_SRC)' > $@
+
+$(B)/obj/%.o: %.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) $(PART_FLAGS) -MMD -MP -c $< -o $@
+
+define archive
+$(1): $(2) $(B)/.files
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(call say,AR,$$@)
+	$$(Q)$$(AR) rcs $$@ $(2)
+endef
+archive_of = $(if $(call lib,$(1),$(2)),$(eval $(call archive,$(call lib,$(1),$(2)),$(call obj,$(2)))))
+$(call archive_of,gxcore,$(CORE_SRC))
+$(call archive_of,gx,$(GX_SRC))
+$(call archive_of,gxd,$(GXD_SRC))
+$(call archive_of,gxctl,$(CTL_SRC))
+$(call archive_of,gxtrain,$(TRAIN_SRC))
+$(call archive_of,gxsim,$(SIM_SRC))
+$(call archive_of,gxunit,$(HELP_SRC))
+$(foreach d,$(TOOL_DIRS),$(call archive_of,$(call tool_name,$(d)),$(call tool_src,$(d))))
+
+# libgx.so shows what gx.h declares and nothing else.
+$(B)/lib/libgx.map: dataplane/api/gx.h
+	@mkdir -p $(@D)
+	@{ echo '{ global:'; grep -oE '\bgx_[a-z_]+\(' $< | sort -u | sed 's/($$/;/'; echo 'local: *; };'; } > $@
+$(B)/lib/libgx.so: $(call obj,$(GX_SRC)) $(B)/lib/libgx.map $(B)/.files
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libgx.so.$(SOVERSION) -Wl,--version-script,$(B)/lib/libgx.map \
+	    $(call obj,$(GX_SRC)) -lm -o $@
+	@ln -sf libgx.so $@.$(SOVERSION)
+
+-include $(patsubst %.c,$(B)/obj/%.d,$(SRC) $(UNIT_SRC) $(HELP_SRC) $(INTEG_SRC) $(BENCH_SRC) tests/bytes/bytes.c)
+
+# ---- what is there ----
+
+CUDA_HOME ?= /usr/local/cuda
+found = $(if $(1),✓,✗)
+has_cpu = $(shell grep -qw $(1) /proc/cpuinfo 2>/dev/null && echo yes)
+
+parts: | build
+	@$(foreach p,$(PROGRAMS),echo '$(call found,$(filter %/$(p),$(BIN))) $(p)';)
+	@echo '$(call found,$(call has_cpu,avx2)) AVX2 on this machine (else plain C, the same bytes)'
+	@echo '$(call found,$(call has_cpu,avx512bw)) AVX-512 on this machine'
+	@echo '$(call found,$(call has_cpu,gfni)) GFNI on this machine'
+	@echo '$(call found,$(wildcard $(CUDA_HOME)/bin/nvcc)) CUDA toolkit (not used yet)'
+	@echo '$(call found,$(shell command -v clang)) clang (make lint)'
+	@echo '$(call found,$(shell command -v clang-format)) clang-format (make lint, make format)'
+
+# ---- running ----
+
+deps: ## install with apt what is missing (silent when all is there)
+	@tests/deps.sh base
+
+deps-lint:
+	@tests/deps.sh base lint
+
+demo: deps ## train one model at several sites: SITES=2 LOSS=0.01 DELAY=25ms RATE=200Mbit ROUNDS=10
+	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
+	@SITES='$(SITES)' LOSS='$(LOSS)' DELAY='$(DELAY)' RATE='$(RATE)' ROUNDS='$(ROUNDS)' \
+	    $(PYTHON) tools/demo/demo.py --build $(B)
+
+test: deps ## everything: unit tests (twice, once with sanitizers), simulator, integration tests
+	@B=$(B) $(PYTHON) tests/run.py all
+
+unit: deps ## the unit tests; UNIT="fec lane" for some folders only
+	@B=$(B) $(PYTHON) tests/run.py unit $(UNIT)
+
+sim: deps ## the simulator alone; SEEDS=1-1000
+	@B=$(B) $(PYTHON) tests/run.py sim $(if $(SEEDS),--seeds $(SEEDS))
+
+integration: deps ## real processes on loopback
+	@B=$(B) $(PYTHON) tests/run.py integration
+
+mutants: deps ## apply each patch of tests/mutants/ and show that the simulator catches it
+	@tests/mutants/run.sh
+
+bench: deps ## measure; asserts nothing
+	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build tests
+	@B=$(B) $(PYTHON) tests/run.py bench
+
+lint: deps-lint ## format, warnings of gcc and clang, shell and Python syntax, the core's purity
+	@tests/lint/run.sh
+
+format: ## rewrite the sources with clang-format
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+
+install: build ## into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include \
+	    $(DESTDIR)$(PREFIX)/share/doc/gx/examples
+	install -m 755 $(wildcard $(addprefix $(B)/bin/,$(PROGRAMS))) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(B)/lib/libgx.a $(DESTDIR)$(PREFIX)/lib
+	install -m 755 $(B)/lib/libgx.so $(DESTDIR)$(PREFIX)/lib/libgx.so.$(SOVERSION)
+	ln -sf libgx.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libgx.so
+	install -m 644 dataplane/api/gx.h dataplane/api/errors.def $(DESTDIR)$(PREFIX)/include
+	install -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/gx
+	$(if $(wildcard docs/examples/*),install -m 644 $(wildcard docs/examples/*) $(DESTDIR)$(PREFIX)/share/doc/gx/examples)
+
+uninstall: ## remove what install put there
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS))
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/,libgx.a libgx.so libgx.so.$(SOVERSION))
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/,gx.h errors.def)
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/gx
+
+clean: ## remove build/
+	$(Q)rm -rf $(B)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

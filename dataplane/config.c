@@ -1,0 +1,473 @@
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <cyaml/cyaml.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config_file.h"
+#include "units.h"
+
+#define FILE_BYTES_MAX (1u << 20)
+#define MEMORY_BYTES_MIN (1ull << 20)
+#define DEADLINE_NS_MAX (24ull * 3600 * 1000000000)
+#define REWIND_NS_MAX (365 * DEADLINE_NS_MAX)
+#define MTU_MIN 576
+#define MTU_MAX 9000
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug"};
+
+struct raw_site {
+    char *name, *address;
+};
+
+struct raw {
+    char *values[GX_KEY_COUNT]; /* those outside sites[] */
+    struct raw_site *sites;
+    unsigned sites_count;
+};
+
+struct endpoint {
+    int family;
+    uint16_t port;
+    uint8_t host[16];
+};
+
+struct loader {
+    struct gx_config_file *file;
+    struct gx_config *config;
+};
+
+/* ---- second pass: libcyaml ---- */
+
+static const cyaml_schema_field_t site_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_site, name, 1, CYAML_UNLIMITED),
+    CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER, struct raw_site, address, 1,
+                           CYAML_UNLIMITED),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t site_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_site, site_fields),
+};
+
+/* libcyaml's schema, made from the table. A section is a mapping at offset 0 of struct raw, so that
+ * all values lie in one array. */
+struct schema {
+    cyaml_schema_field_t fields[GX_SCOPE_COUNT][GX_KEY_COUNT + GX_SCOPE_COUNT + 1];
+    unsigned counts[GX_SCOPE_COUNT];
+    cyaml_schema_value_t top;
+};
+
+static void schema_init(struct schema *s)
+{
+    static const char *const names[GX_SCOPE_COUNT] = {
+        [GX_SCOPE_PORT] = "port", [GX_SCOPE_LOG] = "log"};
+    const cyaml_schema_field_t sites = CYAML_FIELD_SEQUENCE("sites", CYAML_FLAG_POINTER, struct raw,
+                                                            sites, &site_schema, 1, GX_SITES_MAX);
+
+    memset(s, 0, sizeof(*s)); /* a zero key ends each list */
+    for (int key = 0; key < GX_KEY_COUNT; key++) {
+        enum gx_config_scope scope = gx_config_key_scope(key);
+        if (scope == GX_SCOPE_SITE)
+            continue;
+        cyaml_schema_field_t *field = &s->fields[scope][s->counts[scope]++];
+        field->key = gx_config_key_leaf(key);
+        field->data_offset =
+            (uint32_t)(offsetof(struct raw, values) + (size_t)key * sizeof(char *));
+        field->value.type = CYAML_STRING;
+        field->value.flags = (enum cyaml_flag)(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL);
+        field->value.data_size = sizeof(char);
+        field->value.string.max = CYAML_UNLIMITED;
+    }
+    for (int scope = GX_SCOPE_PORT; scope <= GX_SCOPE_LOG; scope++) {
+        cyaml_schema_field_t *field = &s->fields[GX_SCOPE_TOP][s->counts[GX_SCOPE_TOP]++];
+        field->key = names[scope];
+        field->value.type = CYAML_MAPPING;
+        field->value.flags = CYAML_FLAG_OPTIONAL;
+        field->value.data_size = sizeof(struct raw);
+        field->value.mapping.fields = s->fields[scope];
+    }
+    s->fields[GX_SCOPE_TOP][s->counts[GX_SCOPE_TOP]] = sites;
+    s->top = (cyaml_schema_value_t){
+        CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw, s->fields[GX_SCOPE_TOP])};
+}
+
+static const cyaml_config_t cyaml_config = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
+
+/* ---- meaning ---- */
+
+static bool name_valid(const char *name)
+{
+    size_t length =
+        strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+
+    return length > 0 && name[length] == '\0' && length < GX_NAME_MAX;
+}
+
+static int set_name(struct loader *l, unsigned line, const char *key, const char *text, char *out)
+{
+    if (!name_valid(text))
+        return gx_config_fail(l->file, line, "%s: '%s' is not a name: 1 to %d of A-Z a-z 0-9 . _ -",
+                              key, text, GX_NAME_MAX - 1);
+    strcpy(out, text);
+    return 0;
+}
+
+/* host:port or [v6]:port, both numeric. */
+static int endpoint_parse(const char *text, struct endpoint *out)
+{
+    char host[GX_CONFIG_ADDRESS_MAX], *end;
+    const char *colon = strrchr(text, ':');
+
+    memset(out, 0, sizeof(*out));
+    if (!colon || strlen(text) >= sizeof(host) || colon[1] < '0' || colon[1] > '9')
+        return -EINVAL;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    if (*end != '\0' || port == 0 || port > UINT16_MAX)
+        return -EINVAL;
+    size_t length = (size_t)(colon - text);
+    out->port = (uint16_t)port;
+    out->family = AF_INET;
+    if (text[0] == '[') {
+        if (length < 2 || text[length - 1] != ']')
+            return -EINVAL;
+        out->family = AF_INET6;
+        text++;
+        length -= 2;
+    }
+    memcpy(host, text, length);
+    host[length] = '\0';
+    return inet_pton(out->family, host, out->host) == 1 ? 0 : -EINVAL;
+}
+
+static bool endpoint_any(const struct endpoint *e)
+{
+    static const uint8_t zeros[16];
+
+    return memcmp(e->host, zeros, sizeof(zeros)) == 0;
+}
+
+static int set_address(struct loader *l, unsigned line, const char *key, const char *text,
+                       char *out)
+{
+    struct endpoint endpoint;
+
+    if (endpoint_parse(text, &endpoint) != 0)
+        return gx_config_fail(l->file, line,
+                              "%s: '%s' is not a numeric address with a port: \"10.0.0.1:7440\" or "
+                              "\"[2001:db8::1]:7440\"",
+                              key, text);
+    strcpy(out, text);
+    return 0;
+}
+
+static int set_path(struct loader *l, enum gx_config_key key, const char *text, char *out,
+                    size_t out_bytes)
+{
+    if (strlen(text) >= out_bytes)
+        return gx_config_fail(l->file, l->file->lines[key],
+                              "%s: '%s' is %zu bytes long, at most %zu are possible",
+                              gx_config_keys[key].path, text, strlen(text), out_bytes - 1);
+    strcpy(out, text);
+    return 0;
+}
+
+static int set_rate(struct loader *l, enum gx_config_key key, const char *text, uint64_t *out)
+{
+    if (gx_units_rate(text, out) != 0)
+        return gx_config_fail(l->file, l->file->lines[key], "%s: '%s' is not %s",
+                              gx_config_keys[key].path, text, GX_UNITS_RATE);
+    if (*out == 0)
+        return gx_config_fail(l->file, l->file->lines[key], "%s: '%s' would send nothing: give %s",
+                              gx_config_keys[key].path, text, GX_UNITS_RATE);
+    return 0;
+}
+
+static int set_duration(struct loader *l, enum gx_config_key key, const char *text, uint64_t max_ns,
+                        uint64_t *out)
+{
+    if (gx_units_duration(text, out) != 0)
+        return gx_config_fail(l->file, l->file->lines[key], "%s: '%s' is not %s",
+                              gx_config_keys[key].path, text, GX_UNITS_DURATION);
+    if (*out == 0 || *out > max_ns)
+        return gx_config_fail(l->file, l->file->lines[key],
+                              "%s: '%s' is not above 0 and at most %lluh", gx_config_keys[key].path,
+                              text, (unsigned long long)(max_ns / 3600000000000));
+    return 0;
+}
+
+static int set_memory(struct loader *l, const char *text)
+{
+    uint64_t *out = &l->config->memory_bytes;
+
+    if (gx_units_bytes(text, out) != 0)
+        return gx_config_fail(l->file, l->file->lines[GX_KEY_memory], "memory: '%s' is not %s",
+                              text, GX_UNITS_BYTES);
+    if (*out < MEMORY_BYTES_MIN)
+        return gx_config_fail(
+            l->file, l->file->lines[GX_KEY_memory],
+            "memory: '%s' is too small for any run: give 1MiB at least, such as 2GiB", text);
+    return 0;
+}
+
+static int set_count(struct loader *l, enum gx_config_key key, const char *text, uint32_t min,
+                     uint32_t max, uint32_t *out)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < min || value > max)
+        return gx_config_fail(l->file, l->file->lines[key],
+                              "%s: '%s' is not a whole number from %u to %u",
+                              gx_config_keys[key].path, text, min, max);
+    *out = (uint32_t)value;
+    return 0;
+}
+
+static int set_workers(struct loader *l, const char *text)
+{
+    int rc = set_count(l, GX_KEY_workers, text, 1, 64, &l->config->workers);
+
+    if (rc == 0 && l->config->workers != 1)
+        return gx_config_fail(
+            l->file, l->file->lines[GX_KEY_workers],
+            "workers: '%s' is more than this release has: leave the key out or set it to 1", text);
+    return rc;
+}
+
+static int set_log_level(struct loader *l, const char *text)
+{
+    for (int i = GX_LOG_ERROR; i <= GX_LOG_DEBUG; i++)
+        if (strcmp(log_levels[i], text) == 0) {
+            l->config->log_level = (enum gx_log_level)i;
+            return 0;
+        }
+    return gx_config_fail(l->file, l->file->lines[GX_KEY_log_level],
+                          "log.level: '%s' is not error, warn, info or debug", text);
+}
+
+static int set_security(struct loader *l, const char *text)
+{
+    if (strcmp(text, "none") != 0)
+        return gx_config_fail(l->file, l->file->lines[GX_KEY_security],
+                              "security: '%s' is not in this release: only `none` is", text);
+    return 0;
+}
+
+static int set_value(struct loader *l, enum gx_config_key key, const char *text)
+{
+    struct gx_config *c = l->config;
+
+    switch (key) {
+    case GX_KEY_site:
+        return set_name(l, l->file->lines[key], "site", text, c->site);
+    case GX_KEY_port_udp:
+        return set_address(l, l->file->lines[key], "port.udp", text, c->port_udp);
+    case GX_KEY_socket:
+        return set_path(l, key, text, c->socket, sizeof(c->socket));
+    case GX_KEY_state:
+        return set_path(l, key, text, c->state, sizeof(c->state));
+    case GX_KEY_rate:
+        return set_rate(l, key, text, &c->rate_bps);
+    case GX_KEY_recv_rate:
+        return set_rate(l, key, text, &c->recv_rate_bps);
+    case GX_KEY_memory:
+        return set_memory(l, text);
+    case GX_KEY_mtu:
+        return set_count(l, key, text, MTU_MIN, MTU_MAX, &c->mtu);
+    case GX_KEY_workers:
+        return set_workers(l, text);
+    case GX_KEY_deadline:
+        return set_duration(l, key, text, DEADLINE_NS_MAX, &c->deadline_ns);
+    case GX_KEY_fetch_wait:
+        return set_duration(l, key, text, DEADLINE_NS_MAX, &c->fetch_wait_ns);
+    case GX_KEY_rewind_after:
+        return set_duration(l, key, text, REWIND_NS_MAX, &c->rewind_after_ns);
+    case GX_KEY_start_sites:
+        return set_count(l, key, text, 1, c->site_count, &c->start_sites);
+    case GX_KEY_min_sites:
+        return set_count(l, key, text, 1, c->site_count, &c->min_sites);
+    case GX_KEY_keep_rounds:
+        return set_count(l, key, text, 1, 2, &c->keep_rounds);
+    case GX_KEY_log_level:
+        return set_log_level(l, text);
+    case GX_KEY_security:
+        return set_security(l, text);
+    case GX_KEY_sites_name:
+    case GX_KEY_sites_address:
+    case GX_KEY_COUNT:
+        break;
+    }
+    return 0;
+}
+
+static int set_sites(struct loader *l, const struct raw *raw)
+{
+    struct gx_config *c = l->config;
+    struct endpoint endpoints[GX_SITES_MAX];
+    char key[32];
+
+    c->site_count = raw->sites_count;
+    for (unsigned i = 0; i < c->site_count; i++) {
+        const unsigned *lines = l->file->site_lines[i];
+        snprintf(key, sizeof(key), "sites[%u].name", i);
+        int rc = set_name(l, lines[0], key, raw->sites[i].name, c->sites[i].name);
+        snprintf(key, sizeof(key), "sites[%u].address", i);
+        if (rc == 0)
+            rc = set_address(l, lines[1], key, raw->sites[i].address, c->sites[i].address);
+        if (rc != 0)
+            return rc;
+        endpoint_parse(c->sites[i].address, &endpoints[i]);
+        if (endpoint_any(&endpoints[i]))
+            return gx_config_fail(l->file, lines[1],
+                                  "%s: '%s' cannot be dialled: give the address that peers see",
+                                  key, c->sites[i].address);
+        for (unsigned j = 0; j < i; j++) {
+            if (strcmp(c->sites[i].name, c->sites[j].name) == 0)
+                return gx_config_fail(
+                    l->file, lines[0],
+                    "sites[%u].name: '%s' is also the name of sites[%u] (line %u): names "
+                    "must differ",
+                    i, c->sites[i].name, j, l->file->site_lines[j][0]);
+            if (memcmp(&endpoints[i], &endpoints[j], sizeof(endpoints[i])) == 0)
+                return gx_config_fail(
+                    l->file, lines[1],
+                    "%s: '%s' is also the address of site '%s' (line %u): addresses must differ",
+                    key, c->sites[i].address, c->sites[j].name, l->file->site_lines[j][1]);
+        }
+    }
+    return 0;
+}
+
+/* Everything that a key's absence stands for, then what must hold between keys. */
+static int set_derived(struct loader *l)
+{
+    struct gx_config *c = l->config;
+
+    if (l->file->lines[GX_KEY_state] == 0)
+        snprintf(c->state, sizeof(c->state), "%s.state", c->socket);
+    if (l->file->lines[GX_KEY_recv_rate] == 0)
+        c->recv_rate_bps = c->rate_bps;
+    if (l->file->lines[GX_KEY_fetch_wait] == 0)
+        c->fetch_wait_ns = c->deadline_ns;
+    if (l->file->lines[GX_KEY_start_sites] == 0)
+        c->start_sites = c->site_count;
+    if (c->min_sites > c->start_sites)
+        return gx_config_fail(l->file, l->file->lines[GX_KEY_min_sites],
+                              "min_sites: %u is more than start_sites, %u", c->min_sites,
+                              c->start_sites);
+    return 0;
+}
+
+static int set_self(struct loader *l)
+{
+    struct gx_config *c = l->config;
+    struct endpoint port, own;
+    char names[GX_SITES_MAX * (GX_NAME_MAX + 2)] = "";
+
+    for (c->self = 0; c->self < c->site_count; c->self++) {
+        if (strcmp(c->sites[c->self].name, c->site) == 0)
+            break;
+        size_t at = strlen(names);
+        snprintf(names + at, sizeof(names) - at, "%s%s", at ? ", " : "", c->sites[c->self].name);
+    }
+    if (c->self == c->site_count)
+        return gx_config_fail(l->file, l->file->lines[GX_KEY_site],
+                              "site: '%s' is not in `sites`, which has %s", c->site, names);
+    endpoint_parse(c->port_udp, &port);
+    for (unsigned i = 0; i < c->site_count; i++) {
+        endpoint_parse(c->sites[i].address, &own);
+        if (own.family != port.family)
+            return gx_config_fail(l->file, l->file->site_lines[i][1],
+                                  "sites[%u].address: '%s' is IPv%d, but port.udp '%s' is IPv%d", i,
+                                  c->sites[i].address, own.family == AF_INET ? 4 : 6, c->port_udp,
+                                  port.family == AF_INET ? 4 : 6);
+    }
+    return 0;
+}
+
+static int set_all(struct loader *l, const struct raw *raw)
+{
+    int rc = set_sites(l, raw);
+
+    for (int key = 0; rc == 0 && key < GX_KEY_COUNT; key++) {
+        const char *text = raw->values[key];
+        if (!text && !gx_config_keys[key].derived)
+            text = gx_config_keys[key].text;
+        if (text)
+            rc = set_value(l, (enum gx_config_key)key, text);
+    }
+    if (rc == 0)
+        rc = set_derived(l);
+    return rc == 0 ? set_self(l) : rc;
+}
+
+static int load_values(struct loader *l)
+{
+    struct schema *schema = malloc(sizeof(*schema));
+    struct raw *raw = NULL;
+
+    if (!schema)
+        return -ENOMEM;
+    schema_init(schema);
+    cyaml_err_t error = cyaml_load_data((const uint8_t *)l->file->data, l->file->bytes,
+                                        &cyaml_config, &schema->top, (cyaml_data_t **)&raw, NULL);
+    int rc = error == CYAML_OK ? set_all(l, raw)
+                               : gx_config_fail(l->file, 1, "%s", cyaml_strerror(error));
+    cyaml_free(&cyaml_config, &schema->top, raw, 0);
+    free(schema);
+    return rc;
+}
+
+/* ---- file ---- */
+
+static int read_file(struct gx_config_file *file)
+{
+    struct stat stat;
+    int rc = 0, fd = open(file->path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &stat) != 0)
+        rc = -errno;
+    else if (S_ISDIR(stat.st_mode))
+        rc = -EISDIR;
+    else if (!(file->data = malloc(FILE_BYTES_MAX + 1)))
+        rc = -ENOMEM;
+    while (rc == 0 && file->bytes <= FILE_BYTES_MAX) {
+        ssize_t n = read(fd, file->data + file->bytes, FILE_BYTES_MAX + 1 - file->bytes);
+        if (n == 0)
+            break;
+        if (n > 0)
+            file->bytes += (size_t)n;
+        else if (errno != EINTR)
+            rc = -errno;
+    }
+    close(fd);
+    return rc == 0 && file->bytes > FILE_BYTES_MAX ? -EFBIG : rc;
+}
+
+int gx_config_load(const char *path, struct gx_config *config, char *error, size_t error_bytes)
+{
+    struct gx_config_file file = {.path = path, .error = error, .error_bytes = error_bytes};
+    struct loader loader = {.file = &file, .config = config};
+    int rc;
+
+    error[0] = '\0';
+    memset(config, 0, sizeof(*config));
+    rc = read_file(&file);
+    if (rc == 0)
+        rc = gx_config_check_shape(&file);
+    if (rc == 0)
+        rc = load_values(&loader);
+    if (rc != 0 && error[0] == '\0')
+        snprintf(error, error_bytes, "%s: cannot be read: %s", path, strerror(-rc));
+    free(file.data);
+    return rc;
+}

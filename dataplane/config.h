@@ -1,0 +1,50 @@
+/* gx_config: gxd's configuration file (YAML), read by libcyaml and checked. The keys stand in api/config.def. */
+#ifndef GX_CONFIG_H
+#define GX_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "gx.h"
+
+#define GX_CONFIG_PATH_MAX 108 /* sun_path */
+#define GX_CONFIG_ADDRESS_MAX 64
+
+struct gx_config_site {
+    char name[GX_NAME_MAX];
+    char address[GX_CONFIG_ADDRESS_MAX]; /* host:port or [v6]:port, numeric */
+};
+
+enum gx_log_level { GX_LOG_ERROR, GX_LOG_WARN, GX_LOG_INFO, GX_LOG_DEBUG };
+
+struct gx_config {
+    char site[GX_NAME_MAX];
+    char port_udp[GX_CONFIG_ADDRESS_MAX];
+    char socket[GX_CONFIG_PATH_MAX];
+    char state[256]; /* directory of journal and counters; default: SOCKET.state */
+    uint64_t rate_bps;
+    uint64_t recv_rate_bps; /* default: rate */
+    uint64_t memory_bytes;
+    uint32_t mtu;             /* 1500 */
+    uint32_t workers;         /* 1 */
+    uint64_t deadline_ns;     /* 60 s */
+    uint64_t fetch_wait_ns;   /* default: deadline */
+    uint64_t rewind_after_ns; /* 600 s */
+    uint32_t start_sites;     /* default: all */
+    uint32_t min_sites;       /* 1 */
+    uint32_t keep_rounds;     /* 2 */
+    enum gx_log_level log_level;
+    uint32_t site_count;
+    uint32_t self; /* index of `site` in sites */
+    struct gx_config_site sites[GX_SITES_MAX];
+};
+
+/* 0, or -EINVAL / -errno with one line in `error`: FILE:LINE: what is wrong with which key and value, and what would be
+ * right. An unknown key is an error that names the nearest right key. */
+int gx_config_load(const char *path, struct gx_config *config, char *error, size_t error_bytes);
+
+/* Every key with type, default and meaning, a line each. */
+void gx_config_help(FILE *out);
+
+#endif

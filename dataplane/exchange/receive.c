@@ -1,0 +1,165 @@
+/* What this site takes from others: contributions, and a state when it is behind. */
+#include "exchange/exchange.h"
+#include "transfer/digest.h"
+
+static struct gx_run *run_of(const struct gx_exchange *ex, uint64_t id)
+{
+    for (uint32_t i = 0; i < GX_RUNS_MAX; i++)
+        if (ex->runs[i] && ex->runs[i]->id == id)
+            return ex->runs[i];
+    return NULL;
+}
+
+bool gx_receive_slot_free(struct gx_exchange *ex, struct gx_run *run, struct gx_slot *slot)
+{
+    if (slot->sink.state == GX_SINK_FREE)
+        return true;
+    if (slot->sink.pins)
+        return false;
+    gx_serve_helpers_close(ex, run, slot);
+    if (slot->source.packets)
+        return false;
+    gx_links_sink_stop(ex->links, &slot->sink);
+    gx_sink_free(&slot->sink);
+    return true;
+}
+
+/* Rounds up to this one need nothing more at this site. */
+static uint64_t finished(const struct gx_fragment *f)
+{
+    if (f->fetch.state != GX_FETCH_NONE && f->fetch.state != GX_FETCH_ASKING)
+        return f->fetch.round;
+    return f->behind && f->decided > f->reduced ? f->decided : f->reduced;
+}
+
+static bool schema_fits(const struct gx_run *run, const struct gx_fragment *f,
+                        const struct gx_open *open)
+{
+    bool state = open->key.kind == GX_KIND_STATE;
+    return open->shard_bytes == run->shard_bytes && open->digest_kind == run->digest_kind &&
+           open->format == (state ? GX_FP32 : run->format) &&
+           open->bytes == (state ? f->state_bytes : f->wire_bytes);
+}
+
+static enum gx_answer open_sink(struct gx_sink *sink, const struct gx_open *open,
+                                struct gx_sink **out, enum gx_reason *reason)
+{
+    if (!gx_sink_open(sink, open)) {
+        *reason = GX_REASON_SCHEMA;
+        return GX_ANSWER_REFUSED;
+    }
+    *out = sink;
+    return GX_ANSWER_OPEN;
+}
+
+/* Other bytes than those that are here: the owner's trainer came back with them. What is held may be recorded already,
+ * so it stays unless the coordinator recorded the new ones (R2). */
+static bool may_replace(const struct gx_fragment *f, const struct gx_sink *held,
+                        const struct gx_open *open)
+{
+    uint32_t owner = open->key.owner;
+    if (held->state != GX_SINK_HELD || held->open.key.epoch != open->key.epoch)
+        return true;
+    return open->key.round == f->decided + 1 && f->status.offers >> owner & 1 &&
+           f->status.offer_prefix[owner] == gx_digest_prefix(&open->digest);
+}
+
+static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *run,
+                                        struct gx_fragment *f, uint32_t peer,
+                                        const struct gx_open *open, struct gx_sink **sink,
+                                        enum gx_reason *reason)
+{
+    uint64_t round = open->key.round, fin = finished(f);
+    uint32_t owner = open->key.owner;
+    bool asked = f->want == GX_WANT_CONTRIBUTION && f->want_source == peer &&
+                 f->want_owner == owner && f->want_round == round;
+    if (owner == run->self || owner >= run->site_count || (peer != owner && !asked) || round <= fin)
+        return GX_ANSWER_NOT_NEEDED;
+    if (round > fin + 2 || round > f->decided + 2)
+        return GX_ANSWER_NOT_READY;
+    const struct gx_record *record = gx_fragment_record(f, round);
+    if (round <= f->decided && (!record || !(record->members >> owner & 1) ||
+                                !gx_digest_equal(&record->digests[owner], &open->digest)))
+        return GX_ANSWER_NOT_NEEDED;
+    struct gx_slot *slot = &f->slots[round & 1][owner];
+    struct gx_sink *s = &slot->sink;
+    if (s->state != GX_SINK_FREE && gx_key_equal(&s->open.key, &open->key)) {
+        if (gx_digest_equal(&s->open.digest, &open->digest) && s->state != GX_SINK_BAD) {
+            slot->incarnation = ex->incarnations[peer];
+            *sink = s;
+            return s->state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_OPEN;
+        }
+        if (!may_replace(f, s, open)) {
+            *reason = GX_REASON_OTHER_BYTES;
+            return GX_ANSWER_REFUSED;
+        }
+    }
+    if (!gx_receive_slot_free(ex, run, slot))
+        return GX_ANSWER_NOT_READY;
+    slot->incarnation = ex->incarnations[peer];
+    return open_sink(s, open, sink, reason);
+}
+
+/* Only what the coordinator names is taken: a peer cannot hand over a state of its own making. */
+static enum gx_answer open_state(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                                 uint32_t peer, const struct gx_open *open, struct gx_sink **sink,
+                                 enum gx_reason *reason)
+{
+    struct gx_fetch *fetch = &f->fetch;
+    uint32_t index = gx_fragment_index(run, f);
+    if (fetch->state == GX_FETCH_NONE || fetch->source != peer ||
+        run->state_fragment != (int32_t)index)
+        return GX_ANSWER_NOT_NEEDED;
+    bool same = gx_digest_equal(&run->state_sink.open.digest, &open->digest) &&
+                gx_key_equal(&run->state_sink.open.key, &open->key);
+    if (fetch->state != GX_FETCH_ASKING) {
+        *sink = &run->state_sink;
+        if (!same)
+            return GX_ANSWER_NOT_NEEDED;
+        return run->state_sink.state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_OPEN;
+    }
+    if (open->key.round != f->status.decided || !(f->status.flags & GX_STATUS_STATE) ||
+        !gx_digest_equal(&open->digest, &f->status.state))
+        return GX_ANSWER_NOT_READY;
+    gx_links_sink_stop(ex->links, &run->state_sink);
+    gx_sink_free(&run->state_sink);
+    fetch->state = GX_FETCH_OPEN;
+    fetch->round = open->key.round;
+    fetch->digest = open->digest;
+    return open_sink(&run->state_sink, open, sink, reason);
+}
+
+enum gx_answer gx_receive_open(struct gx_exchange *ex, uint32_t peer, const struct gx_open *open,
+                               struct gx_sink **sink, enum gx_reason *reason, uint64_t now)
+{
+    (void)now;
+    struct gx_run *run = run_of(ex, open->key.run);
+    *reason = GX_REASON_NONE;
+    if (!run || !run->trainer || open->key.fragment >= run->fragment_count)
+        return GX_ANSWER_NOT_READY;
+    struct gx_fragment *f = &run->fragments[open->key.fragment];
+    if (!f->has_status || !f->has_state || open->key.epoch > f->epoch)
+        return GX_ANSWER_NOT_READY;
+    if (open->key.epoch < f->epoch)
+        return GX_ANSWER_NOT_NEEDED;
+    if (!schema_fits(run, f, open)) {
+        *reason = GX_REASON_SCHEMA;
+        return GX_ANSWER_REFUSED;
+    }
+    gx_exchange_touch(ex, f);
+    if (open->key.kind == GX_KIND_STATE)
+        return open_state(ex, run, f, peer, open, sink, reason);
+    return open_contribution(ex, run, f, peer, open, sink, reason);
+}
+
+void gx_receive_sink(struct gx_exchange *ex, struct gx_sink *sink, uint64_t now)
+{
+    (void)now;
+    struct gx_run *run = run_of(ex, sink->open.key.run);
+    if (!run)
+        return;
+    struct gx_fragment *f = &run->fragments[sink->open.key.fragment];
+    if (sink == &run->state_sink)
+        f->fetch.state = sink->state == GX_SINK_HELD ? GX_FETCH_HELD : GX_FETCH_ASKING;
+    gx_exchange_touch(ex, f);
+}

@@ -1,0 +1,177 @@
+/* gx_run: one run at this site: its schema, its arena, its staging, and per fragment the site's side of the rounds.
+ *
+ * Memory    everything is allocated by gx_run_create(); packets and rounds allocate nothing. The arena is the trainer's
+ *           and may hold anything: it is read and written, never trusted.
+ * Slots     a contribution to round r lies in slot r & 1, a site's own in the arena, the others' in staging: with d the
+ *           last record, d and d + 1 are kept.
+ */
+#ifndef GX_EXCHANGE_RUN_H
+#define GX_EXCHANGE_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "core.h"
+#include "transfer/links.h"
+#include "wire/state.h"
+
+#define GX_HELPERS_MAX 16 /* contributions of others that a site sends at once, per run */
+
+/* Hashes bytes piece by piece. */
+struct gx_hash_job {
+    const uint8_t *bytes; /* NULL: idle */
+    uint64_t byte_count;
+    uint64_t cursor;
+    uint8_t *pieces;
+};
+
+enum gx_own_state { GX_OWN_FREE, GX_OWN_HASHING, GX_OWN_READY, GX_OWN_CLOSING };
+
+/* This site's contribution to one round. CLOSING: over, but the port still points into it. */
+struct gx_own {
+    enum gx_own_state state;
+    bool again; /* hashed once more because a peer found other bytes */
+    bool based; /* base is known: the state before it is digested */
+    uint64_t round, weight, offset, bytes, offered_ns;
+    struct gx_digest digest, base;
+    struct gx_source source;
+    struct gx_send *sends[GX_SITES_MAX];
+    uint32_t done; /* peers that hold it or do not need it */
+    struct gx_hash_job hash;
+    uint8_t *tail;
+};
+
+/* A peer's contribution to one round, in staging. */
+struct gx_slot {
+    struct gx_sink sink;
+    struct gx_source source; /* for helping others */
+    uint64_t incarnation;    /* of the peer that fed it last */
+    uint8_t *tail;
+};
+
+enum gx_fetch_state {
+    GX_FETCH_NONE,
+    GX_FETCH_ASKING,  /* some site is asked for a state */
+    GX_FETCH_OPEN,    /* it is on its way */
+    GX_FETCH_HELD,    /* it is here, verified; the trainer must take its hands off */
+    GX_FETCH_COPYING, /* into the arena */
+};
+
+struct gx_fetch {
+    enum gx_fetch_state state;
+    uint32_t source;
+    uint64_t round;
+    struct gx_digest digest;
+    uint64_t asked_ns;
+    bool told; /* the trainer got BEHIND and not yet STATE */
+    uint64_t cursor;
+};
+
+/* A reduction: the mean of a record's members. */
+struct gx_reduction {
+    bool active;
+    struct gx_record record;
+    uint64_t cursor; /* values done */
+};
+
+struct gx_fragment {
+    uint64_t param_count, wire_bytes, state_bytes;
+    bool has_status;
+    struct gx_status status; /* the newest */
+    uint64_t status_order;
+    uint32_t epoch;
+    uint64_t decided;
+    uint32_t record_count;
+    struct gx_record records[2]; /* newest first */
+    bool has_state;
+    uint64_t applied;       /* the trainer's state is the one after this round */
+    struct gx_digest state; /* its digest */
+    bool publishing;        /* the state is being hashed, as of `publish_round` */
+    uint64_t publish_round;
+    struct gx_hash_job state_hash;
+    uint64_t awaited; /* the round whose event the trainer has and has not published, 0: none */
+    uint64_t reduced; /* rounds up to this one need nothing more here */
+    uint64_t
+        stuck_ns; /* since when the next round waits for a contribution without progress, 0: it does not */
+    uint64_t stuck_done;       /* blocks of it that were there then */
+    uint32_t behinds, accepts; /* BEHIND events given, and answered */
+    bool behind;
+    uint32_t refused; /* enum gx_reason: the coordinator refuses this site */
+    struct gx_own own[2];
+    struct gx_slot slots[2][GX_SITES_MAX]; /* [own index] is unused */
+    struct gx_fetch fetch;
+    struct gx_reduction reduction;
+    uint8_t want, want_source, want_owner;
+    uint64_t want_round;
+    struct gx_digest want_digest;
+    bool changed; /* look at it again */
+    uint64_t look_ns;
+    uint64_t report_due_ns, want_due_ns;
+    uint64_t rounds_member, rounds_left_out, rounds_void, states_fetched;
+    uint64_t held_longest_ns, offered_last_ns;
+};
+
+struct gx_pin {
+    bool used, ready;
+    uint32_t fragment;
+    uint32_t sequence; /* of the trainer's lock when the copy began */
+    uint64_t round;
+    struct gx_digest digest;
+    uint64_t cursor;
+    struct gx_source source;
+    struct gx_send *sends[GX_SITES_MAX];
+    uint8_t *bytes, *tail;
+};
+
+struct gx_helper {
+    struct gx_send *send; /* NULL: free */
+    struct gx_slot *slot;
+    uint32_t peer;
+};
+
+struct gx_run {
+    char name[GX_NAME_MAX];
+    uint64_t id;
+    uint32_t index; /* among the core's runs */
+    bool trainer;   /* registered and alive */
+    bool attached;  /* known to the core */
+    enum gx_format format;
+    enum gx_digest_kind digest_kind;
+    struct gx_schema_summary summary;
+    struct gx_arena_layout layout;
+    uint8_t *arena;
+    uint64_t arena_bytes;
+    uint32_t site_count, self, shard_bytes;
+    uint32_t fragment_count;
+    struct gx_fragment *fragments;
+    struct gx_sink state_sink; /* one incoming state, */
+    int32_t state_fragment;    /* of this fragment, -1: none */
+    struct gx_pin pin;         /* and one pinned for peers */
+    struct gx_helper helpers[GX_HELPERS_MAX];
+    uint64_t baseline[4]; /* counters at attach: sent, redundant, expected, lost */
+    void *memory;         /* one allocation behind all of it */
+    uint64_t memory_bytes;
+};
+
+struct gx_fragment *gx_run_fragment(struct gx_run *run, uint32_t index);
+uint32_t gx_fragment_index(const struct gx_run *run, const struct gx_fragment *fragment);
+struct gx_arena_header *gx_run_header(const struct gx_run *run);
+uint8_t *gx_run_state(const struct gx_run *run, const struct gx_fragment *fragment);
+float *gx_run_result(const struct gx_run *run, const struct gx_fragment *fragment);
+
+/* Starts to hash; `pieces` must be set. Hashes one piece; true when the digest is there. */
+void gx_hash_start(struct gx_hash_job *job, const uint8_t *bytes, uint64_t byte_count);
+bool gx_hash_step(struct gx_hash_job *job, enum gx_digest_kind kind, struct gx_digest *digest);
+
+/* The record of a round, NULL when it is not known here. */
+const struct gx_record *gx_fragment_record(const struct gx_fragment *fragment, uint64_t round);
+/* The held contribution to `round` of `owner` with this digest; NULL. */
+struct gx_slot *gx_fragment_held(struct gx_fragment *fragment, uint64_t round, uint32_t owner,
+                                 const struct gx_digest *digest);
+/* The own contribution to `round` with this digest, hashed; NULL. */
+struct gx_own *gx_fragment_own(struct gx_fragment *fragment, uint64_t round,
+                               const struct gx_digest *digest);
+
+#endif

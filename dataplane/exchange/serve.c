@@ -1,0 +1,292 @@
+/* What this site sends to others: its own contributions, held ones for an owner that is gone, pinned states. */
+#include <string.h>
+
+#include "exchange/exchange.h"
+#include "transfer/digest.h"
+
+#define PIN_SLICE_BYTES 65536u
+
+static struct gx_open open_base(const struct gx_run *run, const struct gx_fragment *f)
+{
+    struct gx_open open = {
+        .key = {.run = run->id,
+                .epoch = f->epoch,
+                .fragment = gx_fragment_index(run, f),
+                .owner = (uint8_t)run->self},
+        .format = (uint8_t)run->format,
+        .digest_kind = (uint8_t)run->digest_kind,
+    };
+    return open;
+}
+
+static bool peer_wants_own(const struct gx_run *run, const struct gx_fragment *f,
+                           const struct gx_own *own, uint32_t peer)
+{
+    const struct gx_status *s = &f->status;
+    if (!own->based || peer == run->self || own->done >> peer & 1 || own->sends[peer] ||
+        !(s->present >> peer & 1))
+        return false;
+    if (own->round == f->decided + 1)
+        return true;
+    const struct gx_record *record = gx_fragment_record(f, own->round);
+    return own->round == f->decided && record && record->members >> run->self & 1 &&
+           !(s->reduced >> peer & 1);
+}
+
+static void own_start(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                      struct gx_own *own, uint32_t peer, uint64_t now)
+{
+    struct gx_open open = open_base(run, f);
+    open.key.round = own->round;
+    open.key.kind = GX_KIND_CONTRIBUTION;
+    open.bytes = own->bytes;
+    open.weight = own->weight;
+    open.base = own->base;
+    open.digest = own->digest;
+    open.offered_ns = own->offered_ns;
+    own->sends[peer] = gx_links_send(ex->links, peer, &open, &own->source, false, 0, 1, now);
+}
+
+/* Over: decided without it, or so long ago that nobody takes it any more; for a dead trainer's, as soon as nobody who is
+ * present needs it. */
+static bool own_over(const struct gx_run *run, const struct gx_fragment *f,
+                     const struct gx_own *own)
+{
+    if (own->state != GX_OWN_READY || !f->has_status || own->round > f->decided)
+        return false;
+    const struct gx_record *record = gx_fragment_record(f, own->round);
+    bool member = record && record->members >> run->self & 1 &&
+                  gx_digest_equal(&record->digests[run->self], &own->digest);
+    bool needed = own->round == f->decided && member;
+    if (needed && run->trainer)
+        return false;
+    return !needed || (f->status.present & ~f->status.reduced & ~(1u << run->self)) == 0;
+}
+
+void gx_serve_own_close(struct gx_exchange *ex, struct gx_own *own)
+{
+    for (uint32_t p = 0; p < GX_SITES_MAX; p++)
+        if (own->sends[p]) {
+            gx_links_send_stop(ex->links, own->sends[p]);
+            own->sends[p] = NULL;
+        }
+    own->hash.bytes = NULL;
+    own->state =
+        own->state == GX_OWN_FREE || own->source.packets == 0 ? GX_OWN_FREE : GX_OWN_CLOSING;
+    own->done = 0;
+    own->again = own->based = false;
+}
+
+void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint64_t now)
+{
+    for (uint32_t s = 0; s < 2; s++) {
+        struct gx_own *own = &f->own[s];
+        bool read = f->reduction.active && f->reduction.record.round == own->round;
+        if (own->state == GX_OWN_CLOSING && own->source.packets == 0)
+            own->state = GX_OWN_FREE;
+        if (own_over(run, f, own) && !read)
+            gx_serve_own_close(ex, own);
+        if (own->state != GX_OWN_READY || !f->has_status || f->refused)
+            continue;
+        for (uint32_t p = 0; p < run->site_count; p++) {
+            if (peer_wants_own(run, f, own, p) && gx_links_up(ex->links, p))
+                own_start(ex, run, f, own, p, now);
+            else if (own->sends[p])
+                gx_links_send_retry(ex->links, own->sends[p], now);
+        }
+    }
+}
+
+/* ---- held contributions, for an owner that is gone ---- */
+
+static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint32_t peer,
+                 const struct gx_report *report, uint64_t now)
+{
+    struct gx_own *own = gx_fragment_own(f, report->want_round, &report->want_digest);
+    if (report->want_owner == run->self && own) {
+        own->done &= ~(1u << peer); /* it had it, and lost it */
+        gx_exchange_touch(ex, f);
+        return;
+    }
+    struct gx_slot *slot =
+        gx_fragment_held(f, report->want_round, report->want_owner, &report->want_digest);
+    struct gx_helper *free_helper = NULL;
+    if (!slot)
+        return;
+    for (uint32_t i = 0; i < GX_HELPERS_MAX; i++) {
+        struct gx_helper *h = &run->helpers[i];
+        if (h->send && h->slot == slot && h->peer == peer)
+            return;
+        if (!h->send)
+            free_helper = h;
+    }
+    if (!free_helper)
+        return;
+    struct gx_open open = slot->sink.open;
+    if (slot->source.packets == 0 && slot->source.sends == 0)
+        gx_source_init(&slot->source, slot->sink.staging, open.bytes, run->shard_bytes, slot->tail);
+    /* Every site has its own range of rows, the owner the first. */
+    uint32_t holder = 1 + (run->self > report->want_owner ? run->self - 1 : run->self);
+    free_helper->send =
+        gx_links_send(ex->links, peer, &open, &slot->source, true, holder, run->site_count, now);
+    free_helper->slot = slot;
+    free_helper->peer = peer;
+}
+
+void gx_serve_helpers_close(struct gx_exchange *ex, struct gx_run *run, const struct gx_slot *slot)
+{
+    for (uint32_t i = 0; i < GX_HELPERS_MAX; i++) {
+        struct gx_helper *h = &run->helpers[i];
+        if (h->send && (!slot || h->slot == slot)) {
+            gx_links_send_stop(ex->links, h->send);
+            h->send = NULL;
+        }
+    }
+}
+
+/* ---- states ---- */
+
+void gx_serve_pin_close(struct gx_exchange *ex, struct gx_run *run)
+{
+    struct gx_pin *pin = &run->pin;
+    for (uint32_t p = 0; p < GX_SITES_MAX; p++)
+        if (pin->sends[p]) {
+            gx_links_send_stop(ex->links, pin->sends[p]);
+            pin->sends[p] = NULL;
+        }
+    pin->used = pin->source.packets != 0; /* until the port is done with it */
+    pin->ready = pin->used;
+}
+
+static bool pin_idle(const struct gx_pin *pin)
+{
+    for (uint32_t p = 0; p < GX_SITES_MAX; p++)
+        if (pin->sends[p])
+            return false;
+    return pin->source.packets == 0;
+}
+
+static void pin_send(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                     uint32_t peer, uint64_t now)
+{
+    struct gx_pin *pin = &run->pin;
+    struct gx_open open = open_base(run, f);
+    open.key.round = pin->round;
+    open.key.kind = GX_KIND_STATE;
+    open.bytes = f->state_bytes;
+    open.weight = 1;
+    open.format = GX_FP32;
+    open.digest = pin->digest;
+    open.offered_ns = now;
+    pin->sends[peer] = gx_links_send(ex->links, peer, &open, &pin->source, false, 0, 1, now);
+}
+
+static uint32_t state_sequence(const struct gx_run *run, const struct gx_fragment *f)
+{
+    return __atomic_load_n(&gx_run_header(run)->state_sequence[gx_fragment_index(run, f)],
+                           __ATOMIC_ACQUIRE);
+}
+
+/* Pins the current state, whatever exact round was asked for: the asker checks it against the coordinator's word. */
+static void pin_state(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                      uint32_t peer, uint64_t now)
+{
+    struct gx_pin *pin = &run->pin;
+    uint32_t index = gx_fragment_index(run, f);
+    uint32_t sequence = state_sequence(run, f);
+    bool current = pin->used && pin->fragment == index && pin->round == f->applied &&
+                   gx_digest_equal(&pin->digest, &f->state);
+    if (current && pin->ready && !pin->sends[peer]) {
+        pin_send(ex, run, f, peer, now);
+    } else if (!current && !(pin->used && !pin_idle(pin)) && !(sequence & 1) && run->trainer) {
+        *pin = (struct gx_pin){.used = true,
+                               .fragment = index,
+                               .sequence = sequence,
+                               .round = f->applied,
+                               .digest = f->state,
+                               .bytes = pin->bytes,
+                               .tail = pin->tail};
+    }
+}
+
+void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now)
+{
+    (void)ex;
+    (void)now;
+    struct gx_pin *pin = &run->pin;
+    struct gx_fragment *f = &run->fragments[pin->fragment];
+    uint64_t left = f->state_bytes - pin->cursor;
+    uint64_t n = left < PIN_SLICE_BYTES ? left : PIN_SLICE_BYTES;
+    memcpy(pin->bytes + pin->cursor, gx_run_state(run, f) + pin->cursor, n);
+    pin->cursor += n;
+    if (f->applied != pin->round || state_sequence(run, f) != pin->sequence) {
+        pin->used = false; /* the trainer went on; the asker asks again */
+    } else if (pin->cursor == f->state_bytes) {
+        gx_source_init(&pin->source, pin->bytes, f->state_bytes, run->shard_bytes, pin->tail);
+        pin->ready = true;
+    }
+}
+
+void gx_serve_want(struct gx_exchange *ex, uint32_t peer, const struct gx_report *report,
+                   uint64_t now)
+{
+    uint64_t id = gx_run_id(report->run);
+    for (uint32_t i = 0; i < GX_RUNS_MAX; i++) {
+        struct gx_run *run = ex->runs[i];
+        if (!run || run->id != id || report->fragment >= run->fragment_count ||
+            report->want_source != run->self)
+            continue;
+        struct gx_fragment *f = &run->fragments[report->fragment];
+        if (!f->has_status || report->epoch != f->epoch)
+            return;
+        if (report->want == GX_WANT_CONTRIBUTION)
+            help(ex, run, f, peer, report, now);
+        else if (report->want == GX_WANT_STATE && f->has_state && !f->publishing &&
+                 f->fetch.state == GX_FETCH_NONE && f->applied >= report->want_round)
+            pin_state(ex, run, f, peer, now);
+    }
+}
+
+/* ---- answers ---- */
+
+static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                         struct gx_own *own, uint32_t peer, enum gx_answer answer,
+                         enum gx_reason reason)
+{
+    own->sends[peer] = NULL;
+    if (answer == GX_ANSWER_BAD) {
+        /* Either the trainer changed the bytes, or a corruption passed the checks: the digest tells. */
+        if (own->state == GX_OWN_READY && !own->again) {
+            own->again = true;
+            gx_hash_start(&own->hash, run->arena + own->offset, own->bytes);
+        }
+    } else {
+        own->done |= 1u << peer;
+    }
+    if (answer == GX_ANSWER_REFUSED)
+        gx_note(&ex->notes, "run %s round %llu: site %s refuses our contribution: %s", run->name,
+                (unsigned long long)own->round, ex->config.links.names[peer],
+                gx_reason_text(reason));
+    gx_exchange_touch(ex, f);
+}
+
+void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_send *send,
+                     enum gx_answer answer, enum gx_reason reason, uint64_t now)
+{
+    (void)now;
+    if (answer == GX_ANSWER_OPEN || answer == GX_ANSWER_NOT_READY)
+        return;
+    for (uint32_t i = 0; i < GX_RUNS_MAX; i++) {
+        struct gx_run *run = ex->runs[i];
+        for (uint32_t k = 0; run && k < run->fragment_count; k++)
+            for (uint32_t s = 0; s < 2; s++)
+                if (run->fragments[k].own[s].sends[peer] == send)
+                    own_answered(ex, run, &run->fragments[k], &run->fragments[k].own[s], peer,
+                                 answer, reason);
+        for (uint32_t h = 0; run && h < GX_HELPERS_MAX; h++)
+            if (run->helpers[h].send == send)
+                run->helpers[h].send = NULL;
+        if (run && run->pin.sends[peer] == send)
+            run->pin.sends[peer] = NULL;
+    }
+}

@@ -1,0 +1,82 @@
+#include "lane/estimate.h"
+
+#define RTT_PERIOD_NS 10000000000ull
+#define MEMORY_PACKETS 20000.0
+#define COLD_PACKETS 1000.0
+
+void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t now)
+{
+    if (sample_ns == 0)
+        sample_ns = 1;
+    if (estimate->rtt_ns == 0)
+        estimate->rtt_ns = sample_ns;
+    else
+        estimate->rtt_ns = estimate->rtt_ns - estimate->rtt_ns / 8 + sample_ns / 8;
+    if (now - estimate->rtt_period_ns >= RTT_PERIOD_NS) {
+        estimate->rtt_period_ns = now;
+        estimate->rtt_min_ns[1] = estimate->rtt_min_ns[0];
+        estimate->rtt_min_ns[0] = sample_ns;
+    }
+    if (estimate->rtt_min_ns[0] == 0 || sample_ns < estimate->rtt_min_ns[0])
+        estimate->rtt_min_ns[0] = sample_ns;
+}
+
+uint64_t gx_estimate_rtt_min_ns(const struct gx_estimate *estimate)
+{
+    const uint64_t *min_ns = estimate->rtt_min_ns;
+
+    return min_ns[1] != 0 && min_ns[1] < min_ns[0] ? min_ns[1] : min_ns[0];
+}
+
+/* Signed: late arrivals take back losses. */
+static double delta(uint64_t total, uint64_t before)
+{
+    return (double)(int64_t)(total - before);
+}
+
+static double not_negative(double x)
+{
+    return x > 0 ? x : 0;
+}
+
+void gx_estimate_totals(struct gx_estimate *estimate, uint64_t expected, uint64_t lost,
+                        uint64_t bursts)
+{
+    if (expected < estimate->total_expected) {
+        estimate->total_expected = 0;
+        estimate->total_lost = 0;
+        estimate->total_bursts = 0;
+    }
+    estimate->expected += delta(expected, estimate->total_expected);
+    estimate->lost = not_negative(estimate->lost + delta(lost, estimate->total_lost));
+    estimate->bursts = not_negative(estimate->bursts + delta(bursts, estimate->total_bursts));
+    estimate->total_expected = expected;
+    estimate->total_lost = lost;
+    estimate->total_bursts = bursts;
+    if (estimate->expected > MEMORY_PACKETS) {
+        double keep = MEMORY_PACKETS / estimate->expected;
+
+        estimate->expected *= keep;
+        estimate->lost *= keep;
+        estimate->bursts *= keep;
+    }
+}
+
+bool gx_estimate_cold(const struct gx_estimate *estimate)
+{
+    return estimate->expected < COLD_PACKETS;
+}
+
+double gx_estimate_loss(const struct gx_estimate *estimate)
+{
+    double loss = estimate->expected > 0 ? estimate->lost / estimate->expected : 0;
+
+    return loss < 1 ? loss : 1;
+}
+
+double gx_estimate_burst(const struct gx_estimate *estimate)
+{
+    double burst = estimate->bursts > 0 ? estimate->lost / estimate->bursts : 1;
+
+    return burst > 1 ? burst : 1;
+}

@@ -1,0 +1,33 @@
+/* gx_estimate: what a sender knows of the path to a peer: round-trip time, loss, mean length of loss bursts. Kept
+ * between rounds and sessions; loss over about the last 20,000 packets (docs/transfer.md). */
+#ifndef GX_LANE_ESTIMATE_H
+#define GX_LANE_ESTIMATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gx_estimate {
+    uint64_t rtt_ns; /* smoothed (RFC 6298); 0: unknown */
+    uint64_t rtt_min_ns[2]; /* smallest of these 10 s and of those before */
+    uint64_t rtt_period_ns; /* when these 10 s began */
+    /* Decayed sums, and the totals of the peer's at which they stand. */
+    double expected;
+    double lost;
+    double bursts;
+    uint64_t total_expected;
+    uint64_t total_lost;
+    uint64_t total_bursts;
+};
+
+void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t now);
+/* The peer's totals; smaller ones than before mean that it has started to count anew. */
+void gx_estimate_totals(struct gx_estimate *estimate, uint64_t expected, uint64_t lost,
+                        uint64_t bursts);
+uint64_t gx_estimate_rtt_min_ns(const struct gx_estimate *estimate);
+
+/* Fewer than 1,000 packets judged: loss and burst say nothing yet. */
+bool gx_estimate_cold(const struct gx_estimate *estimate);
+double gx_estimate_loss(const struct gx_estimate *estimate);  /* 0 to 1 */
+double gx_estimate_burst(const struct gx_estimate *estimate); /* packets, at least 1 */
+
+#endif

@@ -1,0 +1,9 @@
+#include "lane/rate.h"
+
+void gx_rate_init(struct gx_rate *rate, const struct gx_rate_algorithm *algorithm,
+                  uint64_t ceiling_bps)
+{
+    rate->algorithm = algorithm;
+    rate->ceiling_bps = ceiling_bps;
+    algorithm->init(rate);
+}

@@ -1,0 +1,296 @@
+#include "session/session.h"
+
+#include <string.h>
+
+#include "gx_assert.h"
+
+_Static_assert((GX_SITES_MAX & (GX_SITES_MAX - 1)) == 0, "a peer is some bits of an index");
+
+void gx_handshake_init(struct gx_handshake *handshake, uint32_t peer, const struct gx_addr *dial,
+                       uint64_t now)
+{
+    memset(handshake, 0, sizeof *handshake);
+    handshake->peer = peer;
+    handshake->dial = *dial;
+    handshake->addr = *dial;
+    handshake->current = GX_SESSION_NONE;
+    handshake->pending = GX_SESSION_NONE;
+    handshake->retry_ns = now;
+    handshake->retry_wait_ns = GX_HELLO_RETRY_MIN_NS;
+}
+
+struct gx_session *gx_handshake_current(struct gx_handshake *handshake)
+{
+    return handshake->current == GX_SESSION_NONE ? NULL : &handshake->sessions[handshake->current];
+}
+
+struct gx_session *gx_handshake_find(struct gx_handshake *handshake, uint32_t index, uint64_t now)
+{
+    struct gx_session *session = &handshake->sessions[index % GX_SESSION_SLOTS];
+
+    if (!session->live || session->local_idx != index || now >= session->expires_ns)
+        return NULL;
+    return session;
+}
+
+bool gx_handshake_was(const struct gx_handshake *handshake, uint32_t index)
+{
+    const struct gx_session *session = &handshake->sessions[index % GX_SESSION_SLOTS];
+    bool is_pending = handshake->pending == index % GX_SESSION_SLOTS;
+
+    return session->ended_idx == index || (session->local_idx == index && !is_pending);
+}
+
+void gx_handshake_heard(struct gx_handshake *handshake, struct gx_session *session, uint64_t now)
+{
+    handshake->heard_ns = now;
+    session->confirmed = true;
+    if (session == gx_handshake_current(handshake)) {
+        handshake->retry_ns = now + GX_SILENCE_NS;
+        handshake->retry_wait_ns = GX_HELLO_RETRY_MIN_NS;
+    }
+}
+
+/* A slot that neither the current nor a still valid old session uses; the oldest old one if need be. */
+static uint32_t free_slot(const struct gx_handshake *handshake, uint64_t now)
+{
+    uint32_t oldest = GX_SESSION_NONE;
+
+    for (uint32_t slot = 0; slot < GX_SESSION_SLOTS; slot++) {
+        const struct gx_session *session = &handshake->sessions[slot];
+
+        if (slot == handshake->current || slot == handshake->pending)
+            continue;
+        if (!session->live || now >= session->expires_ns)
+            return slot;
+        if (oldest == GX_SESSION_NONE ||
+            session->expires_ns < handshake->sessions[oldest].expires_ns)
+            oldest = slot;
+    }
+    GX_ASSERT(oldest != GX_SESSION_NONE);
+    return oldest;
+}
+
+static struct gx_session *pending_draw(struct gx_handshake *handshake, struct gx_local *local,
+                                       uint64_t now)
+{
+    struct gx_session *session;
+    uint32_t slot = handshake->pending;
+
+    if (slot != GX_SESSION_NONE)
+        return &handshake->sessions[slot];
+    slot = free_slot(handshake, now);
+    session = &handshake->sessions[slot];
+    session->live = false;
+    session->confirmed = false;
+    session->ended_idx = session->local_idx;
+    session->local_idx =
+        (uint32_t)gx_random_u64(&local->random) / (GX_SITES_MAX * GX_SESSION_SLOTS);
+    session->local_idx |= 1; /* never 0 */
+    session->local_idx *= GX_SITES_MAX * GX_SESSION_SLOTS;
+    session->local_idx += handshake->peer * GX_SESSION_SLOTS + slot;
+    gx_random_fill(&local->random, session->local_key, sizeof session->local_key);
+    handshake->pending = slot;
+    return session;
+}
+
+static void answer(struct gx_handshake *handshake, uint32_t slot, const struct gx_hello *hello,
+                   const struct gx_addr *to, bool wants)
+{
+    handshake->answer_due = true;
+    handshake->answer_slot = slot;
+    handshake->answer_to = *to;
+    handshake->answer_wants = wants;
+    memcpy(handshake->answer_cookie, hello->key, GX_HELLO_COOKIE_BYTES);
+}
+
+static void establish(struct gx_handshake *handshake, const struct gx_hello *hello,
+                      const struct gx_addr *from, uint64_t now)
+{
+    struct gx_session *old = gx_handshake_current(handshake);
+    struct gx_session *session = &handshake->sessions[handshake->pending];
+
+    if (handshake->incarnation != hello->incarnation)
+        for (uint32_t slot = 0; slot < GX_SESSION_SLOTS; slot++)
+            handshake->sessions[slot].live = false;
+    else if (old != NULL)
+        old->expires_ns = now + GX_SESSION_OLD_NS;
+    session->live = true;
+    session->confirmed = (hello->flags & GX_HELLO_WANT_REPLY) == 0;
+    session->peer_idx = hello->session;
+    memcpy(session->peer_key, hello->key, sizeof session->peer_key);
+    session->expires_ns = UINT64_MAX;
+    session->next_number = 1;
+    session->generation = ++handshake->generation;
+    gx_replay_init(&session->replay);
+    handshake->current = handshake->pending;
+    handshake->pending = GX_SESSION_NONE;
+    handshake->incarnation = hello->incarnation;
+    handshake->addr = *from;
+    handshake->heard_ns = now;
+    handshake->refused = GX_REASON_NONE;
+    handshake->peer_mtu = hello->mtu;
+    handshake->retry_wait_ns = GX_HELLO_RETRY_MIN_NS;
+    handshake->retry_ns = now + GX_SILENCE_NS;
+    if (!session->confirmed)
+        handshake->retry_ns = now + GX_HELLO_RETRY_MIN_NS;
+}
+
+static enum gx_reason mismatch(const struct gx_local *local, const struct gx_hello *hello)
+{
+    if (hello->version_min > GX_VERSION || hello->version_max < GX_VERSION ||
+        hello->mode != GX_HELLO_NONE)
+        return GX_REASON_VERSION;
+    if (memcmp(hello->list_digest, local->list_digest, sizeof local->list_digest) != 0)
+        return GX_REASON_SITE_LIST;
+    return GX_REASON_NONE;
+}
+
+/* Anybody may send a hello: only one from the address in the config counts here, and a session that lives is proof
+ * against it. */
+static enum gx_hello_effect refuse(struct gx_handshake *handshake, enum gx_reason reason,
+                                   uint64_t now)
+{
+    if (handshake->current != GX_SESSION_NONE && now - handshake->heard_ns < GX_SILENCE_NS)
+        return GX_HELLO_NOTHING;
+    if (handshake->refused == reason)
+        return GX_HELLO_NOTHING;
+    for (uint32_t slot = 0; slot < GX_SESSION_SLOTS; slot++)
+        handshake->sessions[slot].live = false;
+    handshake->current = GX_SESSION_NONE;
+    handshake->refused = reason;
+    return GX_HELLO_REFUSED;
+}
+
+static struct gx_session *session_of_key(struct gx_handshake *handshake, const uint8_t *key,
+                                         uint64_t now)
+{
+    for (uint32_t slot = 0; slot < GX_SESSION_SLOTS; slot++) {
+        struct gx_session *session = &handshake->sessions[slot];
+
+        if (session->live && now < session->expires_ns &&
+            memcmp(session->peer_key, key, GX_HELLO_KEY_BYTES) == 0)
+            return session;
+    }
+    return NULL;
+}
+
+enum gx_hello_effect gx_handshake_rx(struct gx_handshake *handshake, struct gx_local *local,
+                                     const struct gx_hello *hello, const struct gx_addr *from,
+                                     uint64_t now)
+{
+    static const uint8_t zeros[GX_HELLO_COOKIE_BYTES];
+    enum gx_reason reason = mismatch(local, hello);
+    bool wants = hello->flags & GX_HELLO_WANT_REPLY;
+    struct gx_session *session;
+
+    if (reason != GX_REASON_NONE)
+        return memcmp(from, &handshake->dial, sizeof *from) == 0 ? refuse(handshake, reason, now)
+                                                                 : GX_HELLO_NOTHING;
+    session = session_of_key(handshake, hello->key, now);
+    if (session != NULL) {
+        if (!wants && !session->confirmed &&
+            memcmp(hello->cookie, session->local_key, sizeof hello->cookie) == 0)
+            gx_handshake_heard(handshake, session, now);
+        if (wants && now >= handshake->answer_next_ns)
+            answer(handshake, (uint32_t)(session - handshake->sessions), hello, from, false);
+        return GX_HELLO_NOTHING;
+    }
+    if (handshake->pending != GX_SESSION_NONE &&
+        memcmp(hello->cookie, handshake->sessions[handshake->pending].local_key,
+               sizeof hello->cookie) == 0) {
+        establish(handshake, hello, from, now);
+        if (wants)
+            answer(handshake, handshake->current, hello, from, false);
+        return GX_HELLO_ESTABLISHED;
+    }
+    if (memcmp(hello->cookie, zeros, sizeof zeros) != 0 || !wants ||
+        now < handshake->answer_next_ns)
+        return GX_HELLO_NOTHING;
+    pending_draw(handshake, local, now);
+    answer(handshake, handshake->pending, hello, from, true);
+    return GX_HELLO_ANSWERED;
+}
+
+static size_t hello_write(struct gx_handshake *handshake, const struct gx_local *local,
+                          const struct gx_session *session, const uint8_t *cookie, bool wants,
+                          uint64_t now, uint8_t header[GX_HEADER_BYTES], uint8_t *payload)
+{
+    struct gx_hello hello = {
+        .version_min = GX_VERSION,
+        .version_max = GX_VERSION,
+        .mode = GX_HELLO_NONE,
+        .flags = wants ? GX_HELLO_WANT_REPLY : 0,
+        .session = session->local_idx,
+        .incarnation = local->incarnation,
+        .site_idx = local->self,
+        .site_count = local->site_count,
+        .mtu = local->mtu,
+        .workers = 1,
+    };
+    struct gx_header head = {.type = GX_TYPE_HELLO, .clock_us = (uint32_t)(now / 1000)};
+    size_t bytes;
+
+    memcpy(hello.key, session->local_key, sizeof hello.key);
+    if (cookie != NULL)
+        memcpy(hello.cookie, cookie, sizeof hello.cookie);
+    memcpy(hello.name, local->names[local->self], sizeof hello.name);
+    memcpy(hello.names, local->names, local->site_count * sizeof hello.names[0]);
+    memcpy(hello.list_digest, local->list_digest, sizeof hello.list_digest);
+    bytes = gx_hello_build(&hello, payload);
+    head.payload_bytes = (uint16_t)bytes;
+    head.number = ++handshake->attempt;
+    gx_header_build(&head, header);
+    gx_header_checksum(header, payload, bytes);
+    return bytes;
+}
+
+size_t gx_handshake_tx(struct gx_handshake *handshake, struct gx_local *local, uint64_t now,
+                       uint8_t header[GX_HEADER_BYTES], uint8_t *payload, struct gx_addr *to)
+{
+    struct gx_session *current = gx_handshake_current(handshake);
+
+    if (handshake->answer_due) {
+        handshake->answer_due = false;
+        handshake->answer_next_ns = now + GX_HELLO_ANSWER_NS;
+        *to = handshake->answer_to;
+        return hello_write(handshake, local, &handshake->sessions[handshake->answer_slot],
+                           handshake->answer_cookie, handshake->answer_wants, now, header, payload);
+    }
+    if (now < handshake->retry_ns)
+        return 0;
+    handshake->retry_ns = now + handshake->retry_wait_ns;
+    handshake->retry_wait_ns *= 2;
+    if (handshake->retry_wait_ns > GX_HELLO_RETRY_MAX_NS)
+        handshake->retry_wait_ns = GX_HELLO_RETRY_MAX_NS;
+    /* The peer may have missed the hello that completed its side: ours still names its key. */
+    if (current != NULL && !current->confirmed && now - handshake->heard_ns < GX_SILENCE_NS) {
+        *to = handshake->addr;
+        return hello_write(handshake, local, current, current->peer_key, true, now, header, payload);
+    }
+    /* By turns to where it was last and to where the config says. */
+    handshake->redial = !handshake->redial;
+    *to = handshake->redial ? handshake->dial : handshake->addr;
+    return hello_write(handshake, local, pending_draw(handshake, local, now), NULL, true, now,
+                       header, payload);
+}
+
+uint64_t gx_handshake_wake(const struct gx_handshake *handshake)
+{
+    return handshake->answer_due ? 0 : handshake->retry_ns;
+}
+
+void gx_session_seal(struct gx_session *session, struct gx_header *header,
+                     uint8_t out[GX_HEADER_BYTES], const uint8_t *payload)
+{
+    header->session = session->peer_idx;
+    header->number = session->next_number++;
+    gx_header_build(header, out);
+    gx_header_checksum(out, payload, header->payload_bytes);
+}
+
+bool gx_session_open(const struct gx_session *session, const uint8_t *packet, size_t bytes)
+{
+    (void)session; /* an AEAD takes its key from it */
+    return gx_header_checksum_fits(packet, packet + GX_HEADER_BYTES, bytes - GX_HEADER_BYTES);
+}

@@ -1,0 +1,502 @@
+/* What comes in: checks first, then one function per type of packet. */
+#include <string.h>
+
+#include "gx_assert.h"
+#include "transfer/links.h"
+#include "transfer/peer.h"
+#include "wire/feedback.h"
+#include "wire/hello.h"
+
+#define RETRY_NS 200000000ull
+#define RTT_MAX_US 30000000u
+
+/* One checked packet. */
+struct packet {
+    struct gx_header header;
+    const uint8_t *payload;
+    size_t bytes; /* of the payload */
+    struct gx_session *session;
+    bool current; /* it came in the newest session */
+};
+
+/* ---- hello ---- */
+
+static void peer_reset(struct gx_links *links, struct gx_peer *peer, uint64_t now)
+{
+    bool ends[GX_SENDS_MAX];
+
+    gx_recv_init(&peer->recv);
+    for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
+        ends[i] = peer->sends[i].used && !peer->sends[i].closing;
+    /* The upcall may start new ones. */
+    for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
+        if (ends[i])
+            gx_peer_send_finish(links, peer, &peer->sends[i], GX_ANSWER_NOT_NEEDED,
+                                GX_REASON_NONE, now);
+}
+
+/* The same peer under new keys: transfers go on, but what is in flight may never be heard of. */
+static void peer_rekey(struct gx_peer *peer, uint64_t now)
+{
+    for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
+        if (peer->sends[i].used && peer->sends[i].answer != GX_ANSWER_NOT_READY)
+            gx_peer_send_pause(&peer->sends[i], now);
+}
+
+static void established(struct gx_links *links, struct gx_peer *peer,
+                        const struct gx_replay *old_replay, uint64_t old_incarnation, uint64_t now)
+{
+    bool restarted = peer->handshake.incarnation != old_incarnation;
+
+    GX_COUNT_LINK(links->config.counters, peer->idx, sessions_total, 1);
+    links->config.counters->link[peer->idx][GX_LINK_refused] = GX_REASON_NONE;
+    if (restarted && old_incarnation != 0)
+        GX_COUNT_LINK(links->config.counters, peer->idx, peer_restarts_total, 1);
+    gx_peer_publish(links, peer);
+    gx_lane_session(&peer->lane, old_replay, restarted, now);
+    if (restarted)
+        memset(&peer->published, 0, sizeof peer->published);
+    if (restarted)
+        peer_reset(links, peer, now);
+    else
+        peer_rekey(peer, now);
+    links->ops.on_peer(links->ctx, peer->idx, peer->handshake.incarnation, GX_REASON_NONE, now);
+}
+
+static void refused(struct gx_links *links, struct gx_peer *peer, uint64_t now)
+{
+    links->config.counters->link[peer->idx][GX_LINK_refused] = peer->handshake.refused;
+    peer_reset(links, peer, now);
+    links->ops.on_peer(links->ctx, peer->idx, peer->handshake.incarnation,
+                       peer->handshake.refused, now);
+}
+
+static struct gx_peer *peer_by_name(struct gx_links *links, const char *name)
+{
+    for (uint32_t i = 0; i < links->config.site_count; i++)
+        if (gx_peer_is(links, i) && strcmp(links->config.names[i], name) == 0)
+            return &links->peers[i];
+    return NULL;
+}
+
+static void rx_hello(struct gx_links *links, const struct gx_addr *from, const uint8_t *packet,
+                     size_t bytes, uint64_t now)
+{
+    const uint8_t *payload = packet + GX_HEADER_BYTES;
+    size_t payload_bytes = bytes - GX_HEADER_BYTES;
+    struct gx_hello hello;
+    struct gx_peer *peer;
+    struct gx_session *old;
+    uint64_t old_incarnation;
+
+    if (!gx_header_checksum_fits(packet, payload, payload_bytes) ||
+        !gx_hello_parse(&hello, payload, payload_bytes)) {
+        GX_COUNT(links->config.counters, packets_malformed_total, 1);
+        return;
+    }
+    peer = peer_by_name(links, hello.name);
+    if (peer == NULL) {
+        GX_COUNT(links->config.counters, packets_stranger_total, 1);
+        return;
+    }
+    old = gx_handshake_current(&peer->handshake);
+    old_incarnation = peer->handshake.incarnation;
+    switch (gx_handshake_rx(&peer->handshake, &links->local, &hello, from, now)) {
+    case GX_HELLO_ESTABLISHED:
+        established(links, peer, old != NULL ? &old->replay : NULL, old_incarnation, now);
+        break;
+    case GX_HELLO_REFUSED:
+        refused(links, peer, now);
+        break;
+    case GX_HELLO_NOTHING:
+    case GX_HELLO_ANSWERED:
+        break;
+    }
+}
+
+/* ---- control ---- */
+
+static void answer(struct gx_peer *peer, uint32_t transfer, enum gx_answer what,
+                   enum gx_reason reason, uint64_t now)
+{
+    struct gx_incoming *incoming = gx_recv_find(&peer->recv, transfer);
+
+    if (incoming != NULL)
+        incoming->used = false;
+    gx_recv_answer(&peer->recv, transfer, (uint8_t)what, (uint8_t)reason);
+    gx_lane_feedback_now(&peer->lane, now);
+}
+
+static bool is_same_code(const struct gx_sink *sink, const struct gx_open *open)
+{
+    return sink->open.bytes == open->bytes && sink->open.k_max == open->k_max &&
+           sink->open.shard_bytes == open->shard_bytes;
+}
+
+static void rx_open(struct gx_links *links, struct gx_peer *peer, const struct packet *packet,
+                    uint64_t now)
+{
+    struct gx_recv *recv = &peer->recv;
+    struct gx_sink *sink = NULL;
+    enum gx_reason reason = GX_REASON_NONE;
+    enum gx_answer what;
+    struct gx_incoming *incoming;
+    struct gx_open open;
+
+    if (!gx_open_parse(&open, packet->payload, packet->bytes)) {
+        GX_COUNT_LINK(links->config.counters, peer->idx, drop_message_total, 1);
+        return;
+    }
+    incoming = gx_recv_find_key(recv, &open.key);
+    if (incoming != NULL && incoming->transfer != open.transfer) {
+        if ((int32_t)(open.transfer - incoming->transfer) < 0)
+            return; /* a late copy of an OPEN that the sender has given up */
+        incoming->used = false;
+    }
+    what = links->ops.on_open(links->ctx, peer->idx, &open, &sink, &reason, now);
+    if (what == GX_ANSWER_OPEN) {
+        GX_ASSERT(sink != NULL && sink->state != GX_SINK_FREE);
+        if (sink->state == GX_SINK_HELD)
+            what = GX_ANSWER_HELD;
+        else if (sink->state == GX_SINK_BAD)
+            what = GX_ANSWER_BAD;
+        else if (!is_same_code(sink, &open))
+            what = GX_ANSWER_REFUSED;
+    }
+    if (what == GX_ANSWER_OPEN) {
+        incoming = gx_recv_find(recv, open.transfer);
+        if (incoming == NULL)
+            incoming = gx_recv_add(recv, &open, sink);
+        if (incoming == NULL) {
+            answer(peer, open.transfer, GX_ANSWER_NOT_READY, GX_REASON_NONE, now);
+            return;
+        }
+        incoming->sink = sink;
+        incoming->shard_ns = now;
+        gx_recv_forget(recv, open.transfer);
+        gx_lane_feedback_now(&peer->lane, now);
+        return;
+    }
+    answer(peer, open.transfer, what, reason, now);
+}
+
+static void rx_control(struct gx_links *links, struct gx_peer *peer, const struct packet *packet,
+                       uint64_t now)
+{
+    uint64_t order = packet->session->generation << 48 | packet->header.number;
+
+    if (packet->bytes == 0 || packet->bytes > GX_CONTROL_MAX_BYTES) {
+        GX_COUNT_LINK(links->config.counters, peer->idx, drop_message_total, 1);
+        return;
+    }
+    switch (packet->payload[0]) {
+    case GX_CONTROL_OPEN:
+        rx_open(links, peer, packet, now);
+        break;
+    case GX_CONTROL_REPORT:
+    case GX_CONTROL_STATUS:
+        links->ops.on_control(links->ctx, peer->idx, packet->payload, packet->bytes, order, now);
+        break;
+    default:
+        GX_COUNT_LINK(links->config.counters, peer->idx, drop_message_total, 1);
+    }
+}
+
+/* ---- shards ---- */
+
+/* Every transfer that fills it is over, the owner's and a helper's. */
+static void sink_done(struct gx_links *links, struct gx_sink *sink, uint64_t now)
+{
+    enum gx_answer what = sink->state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_BAD;
+
+    for (uint32_t i = 0; i < links->config.site_count; i++) {
+        struct gx_peer *peer = &links->peers[i];
+
+        if (!gx_peer_is(links, i))
+            continue;
+        for (uint32_t j = 0; j < GX_INCOMING_MAX; j++) {
+            struct gx_incoming *incoming = &peer->recv.incoming[j];
+
+            if (incoming->used && incoming->sink == sink)
+                answer(peer, incoming->transfer, what, GX_REASON_NONE, now);
+        }
+    }
+    links->ops.on_sink(links->ctx, sink, now);
+}
+
+static void rx_shard(struct gx_links *links, struct gx_peer *peer, const struct packet *packet,
+                     uint64_t now)
+{
+    struct gx_counters *counters = links->config.counters;
+    struct gx_incoming *incoming = gx_recv_find(&peer->recv, packet->header.transfer);
+    struct gx_sink *sink;
+    uint32_t rebuilt;
+
+    if (incoming == NULL) {
+        GX_COUNT_LINK(counters, peer->idx, shards_no_transfer_total, 1);
+        if (gx_recv_remind(&peer->recv, packet->header.transfer))
+            gx_lane_feedback_soon(&peer->lane, now);
+        return;
+    }
+    sink = incoming->sink;
+    incoming->shard_ns = now;
+    switch (
+        gx_sink_place(sink, &packet->header, packet->payload, links->scratch, &rebuilt, now)) {
+    case GX_SINK_PLACED:
+        GX_COUNT_LINK(counters, peer->idx, received_shards_total, 1);
+        GX_COUNT_LINK(counters, peer->idx, blocks_rebuilt_total, rebuilt > 0);
+        GX_COUNT_LINK(counters, peer->idx, rebuilt_shards_total, rebuilt);
+        gx_lane_feedback_soon(&peer->lane, now);
+        if (sink->state != GX_SINK_OPEN)
+            sink_done(links, sink, now);
+        break;
+    case GX_SINK_DUPLICATE:
+        GX_COUNT_LINK(counters, peer->idx, shards_duplicate_total, 1);
+        gx_lane_feedback_soon(&peer->lane, now);
+        break;
+    case GX_SINK_MALFORMED:
+        GX_COUNT_LINK(counters, peer->idx, shards_malformed_total, 1);
+        break;
+    }
+}
+
+/* ---- feedback ---- */
+
+static struct gx_send *entry_send(struct gx_peer *peer, const struct gx_flight_entry *entry)
+{
+    struct gx_send *send;
+
+    if (entry->send == GX_FLIGHT_NO_SEND)
+        return NULL;
+    send = &peer->sends[entry->send];
+    return send->used && !send->closing && send->generation == entry->send_generation ? send : NULL;
+}
+
+static void flight_advance(struct gx_peer *peer, uint64_t highest)
+{
+    struct gx_flight *flight = &peer->lane.flight;
+    uint64_t window_ns = gx_lane_window_ns(&peer->lane, peer->lane.peer_lateness_us);
+    const struct gx_flight_entry *entry;
+    struct gx_send *send;
+    uint64_t seen_ns;
+
+    while ((entry = gx_flight_see(flight, highest)) != NULL)
+        if ((send = entry_send(peer, entry)) != NULL)
+            gx_send_seen(send, entry->block);
+    seen_ns = gx_flight_seen_sent_ns(flight);
+    if (seen_ns < window_ns)
+        return;
+    while ((entry = gx_flight_judge(flight, seen_ns - window_ns)) != NULL)
+        if ((send = entry_send(peer, entry)) != NULL)
+            gx_send_judged(send, entry->block, true);
+}
+
+static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
+                          const struct gx_feedback *feedback, uint64_t now)
+{
+    struct gx_lane *lane = &peer->lane;
+    struct gx_estimate *estimate = &lane->estimate;
+    uint64_t *counters = links->config.counters->link[peer->idx];
+    uint32_t rtt_us = (uint32_t)(now / 1000) - feedback->echo_us - feedback->held_us;
+
+    if (feedback->highest != 0 && rtt_us < RTT_MAX_US)
+        gx_estimate_rtt(estimate, rtt_us * 1000ull, now);
+    gx_estimate_totals(estimate, feedback->expected, feedback->lost, feedback->bursts);
+    lane->peer_lateness_us = feedback->lateness_us;
+    struct gx_rate_sample sample = {
+        .now = now,
+        .rtt_ns = estimate->rtt_ns,
+        .rtt_min_ns = gx_estimate_rtt_min_ns(estimate),
+        .grant_bps = feedback->grant_bps,
+        .loss = gx_estimate_loss(estimate),
+        .ce_count = feedback->ce_count,
+    };
+    lane->rate.algorithm->on_feedback(&lane->rate, &sample);
+    if (lane->rate.bps != lane->pace.rate_bps)
+        gx_pace_rate(&lane->pace, lane->rate.bps, now);
+    gx_lane_feedback_heard(lane, now);
+    flight_advance(peer, feedback->highest);
+    counters[GX_LINK_rtt_ns] = estimate->rtt_ns;
+    counters[GX_LINK_rtt_ns_min] = sample.rtt_min_ns;
+    counters[GX_LINK_loss_ppm] = (uint64_t)(sample.loss * 1e6);
+    counters[GX_LINK_burst_milli] = (uint64_t)(gx_estimate_burst(estimate) * 1e3);
+}
+
+static bool entry_open(struct gx_links *links, struct gx_peer *peer, struct gx_send *send,
+                       const struct gx_feedback_entry *entry, uint64_t now)
+{
+    gx_peer_policy(links, peer, send);
+    if (!gx_send_feedback(send, entry, &peer->policy))
+        return false;
+    send->hold = false;
+    send->paused = false;
+    send->open_ns = GX_LANE_NEVER;
+    send->armed_ns = now;
+    return true;
+}
+
+/* False: no such answer. */
+static bool rx_entry(struct gx_links *links, struct gx_peer *peer,
+                     const struct gx_feedback_entry *entry, uint64_t now)
+{
+    struct gx_send *send = NULL;
+    uint8_t what = entry->answer;
+    enum gx_reason reason =
+        entry->reason < GX_REASON_COUNT ? (enum gx_reason)entry->reason : GX_REASON_NONE;
+
+    for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
+        if (peer->sends[i].used && !peer->sends[i].closing &&
+            peer->sends[i].open.transfer == entry->transfer)
+            send = &peer->sends[i];
+    if (what > GX_ANSWER_BAD)
+        return false;
+    if (send == NULL)
+        return true;
+    if (gx_send_finished(what)) {
+        gx_peer_send_finish(links, peer, send, what, reason, now);
+        return true;
+    }
+    if (what == GX_ANSWER_OPEN && !entry_open(links, peer, send, entry, now))
+        return false;
+    if (what == GX_ANSWER_NOT_READY && send->answer != what) {
+        gx_send_all_judged(send);
+        send->armed_ns = 0;
+        send->hold = true;
+        send->open_ns = now + RETRY_NS;
+    }
+    send->answer = what;
+    if (send->told != what) {
+        send->told = what;
+        links->ops.on_answer(links->ctx, peer->idx, send, what, reason, now);
+    }
+    return true;
+}
+
+static void rx_feedback(struct gx_links *links, struct gx_peer *peer, const struct packet *packet,
+                        uint64_t now)
+{
+    struct gx_feedback feedback;
+    struct gx_feedback_entry entry;
+    size_t at = GX_FEEDBACK_HEAD_BYTES;
+    bool fits = gx_feedback_parse(&feedback, packet->payload, packet->bytes);
+
+    /* Numbers of an older session mean other packets; an older packet tells less than a newer one did. */
+    if (fits && (!packet->current || packet->header.number < peer->lane.feedback_number))
+        return;
+    if (!fits || feedback.highest > peer->lane.flight.sent) {
+        GX_COUNT_LINK(links->config.counters, peer->idx, drop_message_total, 1);
+        return;
+    }
+    peer->lane.feedback_number = packet->header.number;
+    lane_feedback(links, peer, &feedback, now);
+    for (uint32_t i = 0; i < feedback.entry_count; i++) {
+        gx_feedback_entry_parse(&entry, packet->payload, packet->bytes, &at);
+        if (!rx_entry(links, peer, &entry, now)) {
+            GX_COUNT_LINK(links->config.counters, peer->idx, drop_message_total, 1);
+            return;
+        }
+    }
+}
+
+/* ---- every packet ---- */
+
+/* Finds peer and session, checks tag and number. NULL: counted and dropped. */
+static struct gx_peer *check(struct gx_links *links, struct packet *packet,
+                             const struct gx_addr *from, const uint8_t *bytes, size_t byte_count,
+                             uint64_t now)
+{
+    struct gx_counters *counters = links->config.counters;
+    uint32_t idx = gx_session_peer(packet->header.session);
+    struct gx_peer *peer;
+
+    if (!gx_peer_is(links, idx)) {
+        GX_COUNT(counters, packets_stranger_total, 1);
+        return NULL;
+    }
+    peer = &links->peers[idx];
+    packet->session = gx_handshake_find(&peer->handshake, packet->header.session, now);
+    if (packet->session == NULL) {
+        if (gx_handshake_was(&peer->handshake, packet->header.session))
+            GX_COUNT_LINK(counters, idx, drop_session_total, 1);
+        else
+            GX_COUNT(counters, packets_stranger_total, 1);
+        return NULL;
+    }
+    packet->current = packet->session == gx_handshake_current(&peer->handshake);
+    if (packet->current && memcmp(from, &peer->handshake.addr, sizeof *from) != 0) {
+        GX_COUNT(counters, packets_stranger_total, 1);
+        return NULL;
+    }
+    if (!gx_session_open(packet->session, bytes, byte_count)) {
+        GX_COUNT_LINK(counters, idx, drop_checksum_total, 1);
+        return NULL;
+    }
+    if (gx_replay_seen(&packet->session->replay, packet->header.number)) {
+        GX_COUNT_LINK(counters, idx, drop_replay_total, 1);
+        return NULL;
+    }
+    return peer;
+}
+
+static void accept(struct gx_links *links, struct gx_peer *peer, const struct packet *packet,
+                   uint64_t now)
+{
+    struct gx_replay *replay = &packet->session->replay;
+    uint64_t *counters = links->config.counters->link[peer->idx];
+
+    if (packet->current)
+        gx_arrival_packet(&peer->lane.arrival, replay, packet->header.number,
+                          packet->header.clock_us, now);
+    gx_replay_mark(replay, packet->header.number);
+    gx_handshake_heard(&peer->handshake, packet->session, now);
+    counters[GX_LINK_received_packets_total]++;
+    counters[GX_LINK_received_bytes_total] +=
+        packet->bytes + GX_HEADER_BYTES + GX_FRAME_OVERHEAD_BYTES;
+    counters[GX_LINK_heard_ns] = now;
+}
+
+void gx_links_rx(struct gx_links *links, uint64_t now, const struct gx_addr *from,
+                 const uint8_t *bytes, size_t byte_count)
+{
+    struct gx_counters *counters = links->config.counters;
+    struct packet packet;
+    struct gx_peer *peer;
+
+    GX_COUNT(counters, packets_received_total, 1);
+    switch (gx_header_parse(&packet.header, bytes, byte_count)) {
+    case GX_HEADER_OK:
+        break;
+    case GX_HEADER_MALFORMED:
+        GX_COUNT(counters, packets_malformed_total, 1);
+        return;
+    case GX_HEADER_VERSION:
+        GX_COUNT(counters, packets_version_total, 1);
+        return;
+    }
+    if (packet.header.type == GX_TYPE_HELLO) {
+        rx_hello(links, from, bytes, byte_count, now);
+        return;
+    }
+    peer = check(links, &packet, from, bytes, byte_count, now);
+    if (peer == NULL)
+        return;
+    packet.payload = bytes + GX_HEADER_BYTES;
+    packet.bytes = packet.header.payload_bytes;
+    accept(links, peer, &packet, now);
+    switch (packet.header.type) {
+    case GX_TYPE_SHARD:
+        rx_shard(links, peer, &packet, now);
+        break;
+    case GX_TYPE_FEEDBACK:
+        rx_feedback(links, peer, &packet, now);
+        break;
+    case GX_TYPE_CONTROL:
+        rx_control(links, peer, &packet, now);
+        break;
+    case GX_TYPE_PROBE:
+        gx_lane_feedback_now(&peer->lane, now);
+        break;
+    default:
+        break;
+    }
+}

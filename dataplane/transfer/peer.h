@@ -1,0 +1,84 @@
+/* What links.c, links_rx.c and links_tx.c share: struct gx_peer is one link, struct gx_links all of them. */
+#ifndef GX_TRANSFER_PEER_H
+#define GX_TRANSFER_PEER_H
+
+#include "lane/lane.h"
+#include "session/session.h"
+#include "transfer/links.h"
+#include "transfer/recv.h"
+#include "transfer/send.h"
+
+#define GX_SOURCES_MAX 256       /* sources that sends or packets name */
+#define GX_POOL_BUFFERS 1024     /* payloads that lie nowhere else: parity, control, feedback */
+#define GX_POOL_RESERVE 128      /* of those, not for parity */
+#define GX_OWNER_POOL 0x80000000u /* | buffer */
+#define GX_OWNER_NONE 0x7fffffffu /* no payload; otherwise a source slot */
+#define GX_BURST_PACKETS 8
+#define GX_SEND_BLOCKS (256u * 1024)
+
+struct gx_peer {
+    uint32_t idx;
+    struct gx_handshake handshake;
+    struct gx_lane lane;
+    struct gx_policy policy; /* of the last feedback */
+    struct gx_send sends[GX_SENDS_MAX];
+    struct gx_recv recv;
+    uint32_t next_transfer;
+    uint32_t turn; /* which send has the word */
+    struct {
+        uint64_t expected;
+        uint64_t lost;
+        uint64_t bursts;
+    } published; /* what of the lane's counts is in the counters */
+};
+
+struct gx_links {
+    struct gx_links_config config;
+    struct gx_links_ops ops;
+    void *ctx;
+    struct gx_local local;
+    struct gx_peer *peers; /* [site_count]; our own is unused */
+    struct gx_pace pace;   /* of the site */
+    uint32_t turn;         /* which peer sends shards … */
+    uint32_t burst;        /* … and how many more before it is the next one's turn */
+
+    struct gx_source *sources[GX_SOURCES_MAX];
+    struct gx_send_block *blocks;
+    uint32_t block_count;
+
+    uint8_t *pool;
+    uint32_t pool_bytes; /* of one buffer */
+    uint32_t pool_free[GX_POOL_BUFFERS];
+    uint32_t pool_free_count;
+    void *scratch;
+    struct gx_flight_entry *rings;
+};
+
+static inline bool gx_peer_is(const struct gx_links *links, uint32_t peer)
+{
+    return peer < links->config.site_count && peer != links->config.self;
+}
+
+static inline bool gx_send_finished(uint8_t answer)
+{
+    return answer == GX_ANSWER_HELD || answer == GX_ANSWER_NOT_NEEDED ||
+           answer == GX_ANSWER_REFUSED || answer == GX_ANSWER_BAD;
+}
+
+/* Ends a send: its source is free of it before the upcall, its slot after it. */
+void gx_peer_send_finish(struct gx_links *links, struct gx_peer *peer, struct gx_send *send,
+                         enum gx_answer answer, enum gx_reason reason, uint64_t now);
+/* The policy from what the lane knows now. */
+void gx_peer_policy(struct gx_links *links, struct gx_peer *peer, const struct gx_send *send);
+uint32_t gx_peer_transfer_id(struct gx_peer *peer);
+/* Nothing of this send counts as in flight; it waits for feedback and asks for it. */
+void gx_peer_send_pause(struct gx_send *send, uint64_t now);
+/* Acts on a log entry whose fate is known without feedback (the log is full). */
+void gx_peer_flight_drop_oldest(struct gx_peer *peer);
+
+/* Carries the lane's counts into the counters. */
+void gx_peer_publish(struct gx_links *links, struct gx_peer *peer);
+/* Timers that need no packet: loss by time, silence. */
+void gx_peer_tick(struct gx_links *links, struct gx_peer *peer, uint64_t now);
+
+#endif

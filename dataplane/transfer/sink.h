@@ -1,0 +1,74 @@
+/* gx_sink: one contribution or state being rebuilt in staging, by one or several transfers (its owner's, a helper's).
+ *
+ * Memory    `staging` (capacity rounded up to whole shards) and the block tables are handed in by the exchange layer,
+ *           allocated once when a schema is registered. Nothing is allocated per packet.
+ * Placement a data shard goes to its final place, once. A parity shard waits in the place of a data shard that is
+ *           missing: while a block lacks shards there are always enough such places.
+ * Digest    64 KiB pieces are hashed as blocks complete; when all are, the digest is compared with the opened one.
+ */
+#ifndef GX_TRANSFER_SINK_H
+#define GX_TRANSFER_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gx.h"
+#include "transfer/layout.h"
+#include "wire/header.h"
+#include "wire/open.h"
+
+enum gx_sink_state {
+    GX_SINK_FREE,
+    GX_SINK_OPEN, /* some shards are missing */
+    GX_SINK_HELD, /* rebuilt, digest verified */
+    GX_SINK_BAD,  /* rebuilt, digest differs from the opened one */
+};
+
+struct gx_sink_block;
+
+struct gx_sink {
+    enum gx_sink_state state;
+    struct gx_open open; /* as first opened */
+    struct gx_layout layout;
+    uint8_t *staging;
+    uint64_t capacity_bytes; /* largest `open.bytes` it can take */
+    struct gx_sink_block *blocks;
+    uint8_t *piece_hashes;
+    uint16_t *piece_blocks; /* blocks still incomplete that touch a piece */
+    uint32_t blocks_done;
+    uint32_t blocks_below;   /* all blocks below are complete */
+    uint32_t blocks_touched; /* of blocks from here on nothing has arrived */
+    uint32_t shard_bytes;    /* as given to gx_sink_init(), like the next two */
+    uint32_t block_max;
+    uint32_t piece_max;
+    uint64_t held_ns; /* when it became HELD */
+    uint32_t pins;    /* used by the exchange layer: sources and reductions that read it */
+};
+
+/* Bytes of tables that a sink of this capacity needs beside its staging, and of staging. */
+size_t gx_sink_table_bytes(uint64_t capacity_bytes, uint32_t shard_bytes, uint32_t k_max);
+size_t gx_sink_staging_bytes(uint64_t capacity_bytes, uint32_t shard_bytes);
+void gx_sink_init(struct gx_sink *sink, uint64_t capacity_bytes, uint32_t shard_bytes,
+                  uint32_t k_max, void *tables, uint8_t *staging);
+
+/* FREE → OPEN for these bytes. False when they exceed the capacity or the layout is impossible. */
+bool gx_sink_open(struct gx_sink *sink, const struct gx_open *open);
+void gx_sink_free(struct gx_sink *sink);
+
+enum gx_sink_effect {
+    GX_SINK_PLACED,
+    GX_SINK_DUPLICATE, /* it is there already, or its block is complete */
+    GX_SINK_MALFORMED, /* block, row, k or length does not fit the layout */
+};
+
+/* Takes one authenticated shard, of any content. `scratch` has gx_fec_scratch_bytes(). *rebuilt: how many data shards
+ * parity has rebuilt, when this shard completed a block that needed it. The sink may become HELD or BAD. */
+enum gx_sink_effect gx_sink_place(struct gx_sink *sink, const struct gx_header *header,
+                                  const uint8_t *payload, void *scratch, uint32_t *rebuilt,
+                                  uint64_t now);
+
+/* How many more rows the block needs; 0: it is complete. */
+uint32_t gx_sink_lack(const struct gx_sink *sink, uint32_t block);
+
+#endif

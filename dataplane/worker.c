@@ -1,0 +1,553 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "arena/guard.h"
+#include "gx_assert.h"
+#include "port/clock.h"
+
+#define ORDERS 1024u /* more than main can have under way: two per trainer, one per journal entry and client */
+#define NOTICES 512u
+#define ENTRIES 64u
+#define COMMANDS_PER_PASS 16
+#define EVENTS_PER_PASS 64
+#define BURSTS_PER_PASS 4
+/* Commands wait until so many events fit: no command causes more, so an event never finds a full ring. */
+#define EVENT_ROOM 256
+#define SPIN_NS (20 * GX_NS_PER_US)
+#define SLEEP_MIN_NS (3 * GX_NS_PER_US) /* below this a sleep takes longer than it lasts */
+#define SLEEP_MAX_NS (250 * GX_NS_PER_MS)
+#define BACK_PRESSURE_NS GX_NS_PER_MS
+#define BUSY_REFRESH_NS (200 * GX_NS_PER_US)
+#define COMPLAINT_NS (10 * GX_NS_PER_S)
+
+/* ---- notices ---- */
+
+static struct gx_notice *notice_claim(struct gx_worker *worker, enum gx_notice_type type,
+                                      struct gx_trainer *trainer)
+{
+    struct gx_notice *notice = gx_mailbox_claim(&worker->notices);
+
+    /* Notes leave room (notes_tell), the others are at most one per order and trainer. */
+    GX_ASSERT(notice);
+    memset(notice, 0, sizeof(*notice));
+    notice->type = type;
+    notice->trainer = trainer;
+    return notice;
+}
+
+static void notice_send(struct gx_worker *worker)
+{
+    gx_mailbox_commit(&worker->notices);
+}
+
+/* ---- trainers ---- */
+
+static struct gx_arena_header *header_of(const struct gx_trainer *trainer)
+{
+    return (struct gx_arena_header *)(void *)trainer->map.base;
+}
+
+/* The eventfd is the trainer's: it may have made it blocking, and full. A trainer that does that between the two calls
+ * blocks its own gxd; it can as well fill the disk. */
+static void trainer_kick(const struct gx_trainer *trainer)
+{
+    struct pollfd writable = {.fd = trainer->wake_trainer, .events = POLLOUT};
+
+    if (poll(&writable, 1, 0) == 1 && writable.revents & POLLOUT)
+        eventfd_write(trainer->wake_trainer, 1);
+}
+
+static void trainer_drop(struct gx_worker *worker, struct gx_trainer *trainer)
+{
+    trainer->serving = false;
+    worker->port->ops->unwatch(worker->port, trainer->wake_gxd);
+    gx_core_detach(worker->core, trainer->run, worker->now);
+}
+
+static void trainer_break(struct gx_worker *worker, struct gx_trainer *trainer,
+                          enum gx_reason reason, const char *text)
+{
+    struct gx_event event = {.type = GX_EVENT_REFUSED,
+                             .reason = (uint32_t)reason,
+                             .completed_ns = worker->now};
+    struct gx_notice *notice;
+
+    if (gx_ring_push(&trainer->events, &event) == 0)
+        trainer_kick(trainer);
+    trainer_drop(worker, trainer);
+    notice = notice_claim(worker, GX_NOTICE_BROKEN, trainer);
+    notice->reason = reason;
+    snprintf(notice->text, sizeof(notice->text), "%s", text);
+    notice_send(worker);
+}
+
+static int trainer_bind(struct gx_worker *worker, struct gx_trainer *trainer)
+{
+    struct gx_arena_header *header = header_of(trainer);
+    const struct gx_arena_layout *layout = &trainer->map.layout;
+    int ret;
+
+    if (worker->trainer_count == GX_TRAINERS_MAX)
+        return -ENOSPC;
+    ret = gx_ring_consume(&trainer->commands, &header->commands,
+                          trainer->map.base + layout->commands, sizeof(struct gx_command));
+    if (!ret)
+        ret = gx_ring_produce(&trainer->events, &header->events, trainer->map.base + layout->events,
+                              sizeof(struct gx_event));
+    if (!ret)
+        ret = worker->port->ops->watch(worker->port, trainer->wake_gxd);
+    return ret;
+}
+
+static void trainer_attach(struct gx_worker *worker, struct gx_trainer *trainer)
+{
+    enum gx_reason reason = GX_REASON_NONE;
+    int ret = trainer_bind(worker, trainer);
+    struct gx_notice *notice;
+
+    if (!ret) {
+        ret = gx_core_attach(worker->core, trainer->run, &reason, worker->now);
+        if (ret)
+            worker->port->ops->unwatch(worker->port, trainer->wake_gxd);
+    } else {
+        reason = ret == -ENOSPC ? GX_REASON_RUNS : GX_REASON_COMMAND;
+    }
+    if (!ret) {
+        trainer->serving = true;
+        worker->trainers[worker->trainer_count++] = trainer;
+        worker->busy_stale = true;
+    }
+    notice = notice_claim(worker, GX_NOTICE_ATTACHED, trainer);
+    notice->error = ret;
+    notice->reason = reason;
+    notice_send(worker);
+}
+
+/* One command. False: there is none, or it must wait, or the trainer was dropped. */
+static bool trainer_command(struct gx_worker *worker, struct gx_trainer *trainer)
+{
+    struct gx_command command;
+    int ret;
+
+    ret = gx_ring_pop(&trainer->commands, &command);
+    if (ret < 0)
+        trainer_break(worker, trainer, GX_REASON_COMMAND,
+                      "the position of its command ring is impossible");
+    if (ret <= 0)
+        return false;
+    gx_core_command(worker->core, trainer->run, &command, worker->now);
+    return true;
+}
+
+static bool trainer_serve(struct gx_worker *worker, struct gx_trainer *trainer)
+{
+    int count = 0;
+
+    if (gx_guard_faulted(trainer->map.guard)) {
+        trainer_break(worker, trainer, GX_REASON_ARENA_FAULT,
+                      gx_reason_text(GX_REASON_ARENA_FAULT));
+        return true;
+    }
+    while (count < COMMANDS_PER_PASS) {
+        int room = gx_ring_room(&trainer->events);
+
+        if (room < 0) {
+            trainer_break(worker, trainer, GX_REASON_COMMAND,
+                          "the position of its event ring is impossible");
+            return true;
+        }
+        if (room < EVENT_ROOM || !trainer_command(worker, trainer))
+            break;
+        count++;
+    }
+    worker->busy_stale |= count > 0;
+    return count > 0;
+}
+
+/* It hung up. What it had submitted before counts. */
+static void trainer_detach(struct gx_worker *worker, struct gx_trainer *trainer)
+{
+    if (!trainer->serving)
+        return;
+    for (uint32_t i = 0; i < GX_RING_ENTRIES && !gx_guard_faulted(trainer->map.guard); i++)
+        if (!trainer_command(worker, trainer))
+            break;
+    if (trainer->serving)
+        trainer_drop(worker, trainer);
+}
+
+static struct gx_trainer *trainer_of(const struct gx_worker *worker, const struct gx_run *run)
+{
+    for (uint32_t i = 0; i < worker->trainer_count; i++)
+        if (worker->trainers[i]->run == run)
+            return worker->trainers[i];
+    return NULL;
+}
+
+static void trainer_forget(struct gx_worker *worker, struct gx_trainer *trainer)
+{
+    uint32_t i = 0;
+
+    while (worker->trainers[i] != trainer)
+        i++;
+    worker->trainers[i] = worker->trainers[--worker->trainer_count];
+    notice_claim(worker, GX_NOTICE_DETACHED, trainer);
+    notice_send(worker);
+}
+
+static void busy_refresh(struct gx_trainer *trainer)
+{
+    struct gx_arena_header *header = header_of(trainer);
+
+    for (uint32_t f = 0; f < trainer->fragment_count; f++)
+        for (uint32_t slot = 0; slot < 2; slot++)
+            /* Release: whoever sees 0 may write over bytes that the port has read. */
+            __atomic_store_n(&header->contribution_busy[f][slot],
+                             gx_run_busy(trainer->run, f, slot), __ATOMIC_RELEASE);
+}
+
+/* ---- the stages of a pass; each says whether it found something to do ---- */
+
+static bool receive(struct gx_worker *worker)
+{
+    uint32_t count = worker->port->ops->rx(worker->port, worker->received, GX_PORT_BURST);
+
+    for (uint32_t i = 0; i < count; i++)
+        gx_core_rx(worker->core, worker->now, &worker->received[i].from, worker->received[i].bytes,
+                   worker->received[i].byte_count);
+    return count > 0;
+}
+
+static void order_obey(struct gx_worker *worker, const struct gx_order *order)
+{
+    struct gx_notice *notice;
+
+    switch (order->type) {
+    case GX_ORDER_ATTACH:
+        trainer_attach(worker, order->trainer);
+        break;
+    case GX_ORDER_DETACH:
+        trainer_detach(worker, order->trainer);
+        break;
+    case GX_ORDER_JOURNALLED:
+        gx_core_journal_done(worker->core, order->sequence, worker->now);
+        break;
+    case GX_ORDER_LEAVE:
+        gx_core_leave(worker->core, worker->now);
+        worker->leaving = true;
+        break;
+    case GX_ORDER_REWIND:
+        notice = notice_claim(worker, GX_NOTICE_REWOUND, NULL);
+        notice->cookie = order->cookie;
+        notice->error = gx_core_rewind(worker->core, order->run, worker->now);
+        notice_send(worker);
+        break;
+    case GX_ORDER_STOP:
+        worker->stop = true;
+        break;
+    }
+}
+
+static bool obey_main(struct gx_worker *worker)
+{
+    struct gx_order *order = gx_mailbox_peek(&worker->orders, 0);
+
+    if (!order)
+        return false;
+    order_obey(worker, order);
+    gx_mailbox_done(&worker->orders, 1);
+    return true;
+}
+
+static bool serve_trainers(struct gx_worker *worker)
+{
+    bool busy = false;
+
+    for (uint32_t i = 0; i < worker->trainer_count; i++)
+        if (worker->trainers[i]->serving)
+            busy |= trainer_serve(worker, worker->trainers[i]);
+    return busy;
+}
+
+static bool transmit(struct gx_worker *worker)
+{
+    const struct gx_port_ops *ops = worker->port->ops;
+    bool busy = false;
+
+    for (int burst = 0; burst < BURSTS_PER_PASS; burst++) {
+        uint32_t room = ops->room(worker->port), count;
+
+        if (room > GX_PORT_BURST)
+            room = GX_PORT_BURST;
+        count = room ? gx_core_tx(worker->core, worker->now, worker->packets, room) : 0;
+        if (!count)
+            break;
+        ops->tx(worker->port, worker->packets, count);
+        busy = true;
+    }
+    return busy;
+}
+
+static bool journal_hand_over(struct gx_worker *worker)
+{
+    bool busy = false;
+
+    for (struct gx_entry *entry; (entry = gx_mailbox_claim(&worker->journal)); busy = true) {
+        entry->byte_count = gx_core_journal(worker->core, &entry->sequence, entry->bytes);
+        if (!entry->byte_count)
+            break;
+        gx_mailbox_commit(&worker->journal);
+    }
+    return busy;
+}
+
+static bool deliver_events(struct gx_worker *worker)
+{
+    struct gx_event event;
+    struct gx_run *run;
+    int count = 0;
+
+    while (count < EVENTS_PER_PASS && gx_core_event(worker->core, &run, &event)) {
+        struct gx_trainer *trainer = trainer_of(worker, run);
+
+        count++;
+        if (!trainer || !trainer->serving)
+            continue;
+        /* Before the event: whoever reads it may ask for the buffer at once. */
+        busy_refresh(trainer);
+        if (gx_ring_push(&trainer->events, &event) == 0)
+            trainer_kick(trainer);
+        else
+            trainer_break(worker, trainer, GX_REASON_COMMAND, "it does not read its events");
+    }
+    return count > 0;
+}
+
+static bool tell_detached(struct gx_worker *worker)
+{
+    struct gx_run *run = gx_core_detached(worker->core);
+    struct gx_trainer *trainer = run ? trainer_of(worker, run) : NULL;
+
+    if (trainer)
+        trainer_forget(worker, trainer);
+    if (worker->leaving && !worker->left && gx_core_left(worker->core, worker->now)) {
+        worker->left = true;
+        notice_claim(worker, GX_NOTICE_LEFT, NULL);
+        notice_send(worker);
+    }
+    return run != NULL;
+}
+
+static void note_send(struct gx_worker *worker, enum gx_log_level level, const char *text)
+{
+    struct gx_notice *notice = notice_claim(worker, GX_NOTICE_NOTE, NULL);
+
+    notice->level = level;
+    snprintf(notice->text, sizeof(notice->text), "%s", text);
+    notice_send(worker);
+}
+
+/* Half of the mailbox is kept for notices that cannot wait; notes can. */
+static bool notes_fit(const struct gx_worker *worker)
+{
+    return worker->notices.head - __atomic_load_n(&worker->notices.tail, __ATOMIC_ACQUIRE) <
+           NOTICES / 2;
+}
+
+static void tell_notes(struct gx_worker *worker)
+{
+    char text[GX_NOTE_BYTES];
+
+    while (notes_fit(worker) && gx_core_note(worker->core, text))
+        note_send(worker, GX_LOG_INFO, text);
+}
+
+static void complain(struct gx_worker *worker)
+{
+    const struct gx_port_stats *stats = &worker->port->stats;
+    char text[GX_NOTE_BYTES];
+
+    if (stats->tx_errors == worker->errors_told ||
+        worker->now - worker->complaint_ns < COMPLAINT_NS || !notes_fit(worker))
+        return;
+    snprintf(text, sizeof(text), "port: %llu packets could not be sent, the last one: %s",
+             (unsigned long long)(stats->tx_errors - worker->errors_told),
+             strerror(stats->last_error));
+    note_send(worker, GX_LOG_WARN, text);
+    worker->errors_told = stats->tx_errors;
+    worker->complaint_ns = worker->now;
+}
+
+static void refresh_busy(struct gx_worker *worker)
+{
+    if (!worker->busy_stale || worker->now - worker->busy_ns < BUSY_REFRESH_NS)
+        return;
+    for (uint32_t i = 0; i < worker->trainer_count; i++)
+        if (worker->trainers[i]->serving)
+            busy_refresh(worker->trainers[i]);
+    worker->busy_stale = false;
+    worker->busy_ns = worker->now;
+}
+
+static void keep_house(struct gx_worker *worker)
+{
+    uint64_t end_ns = gx_clock_ns(), pass_ns = end_ns - worker->pass_start_ns;
+    uint64_t *site = worker->counters->site;
+
+    refresh_busy(worker);
+    complain(worker);
+    site[GX_SITE_loops_total]++;
+    site[GX_SITE_heartbeat_ns] = end_ns;
+    if (pass_ns > site[GX_SITE_loop_ns_max])
+        site[GX_SITE_loop_ns_max] = pass_ns;
+    worker->now = end_ns;
+}
+
+static void sleep_until_due(struct gx_worker *worker)
+{
+    uint64_t now = worker->now, due = gx_core_wake(worker->core, now);
+
+    /* Packets are due, but the port is full: a finished send ends the sleep. */
+    if (!worker->port->ops->room(worker->port) && due < now + BACK_PRESSURE_NS)
+        due = now + BACK_PRESSURE_NS;
+    if (worker->busy_stale && due > now + BUSY_REFRESH_NS)
+        due = now + BUSY_REFRESH_NS;
+    if (due > now + SLEEP_MAX_NS)
+        due = now + SLEEP_MAX_NS;
+    if (due < now + SLEEP_MIN_NS)
+        return;
+    worker->counters->site[GX_SITE_sleeps_total]++;
+    worker->port->ops->sleep(worker->port, due);
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void rest(struct gx_worker *worker, bool busy)
+{
+    if (busy)
+        worker->active_ns = worker->now;
+    else if (worker->now - worker->active_ns < SPIN_NS)
+        relax();
+    else
+        sleep_until_due(worker);
+}
+
+void gx_worker_poll(struct gx_worker *worker)
+{
+    bool busy;
+
+    worker->now = worker->pass_start_ns = gx_clock_ns();
+    busy = receive(worker);
+    busy |= obey_main(worker);
+    busy |= serve_trainers(worker);
+    busy |= gx_core_poll(worker->core, worker->now);
+    busy |= transmit(worker);
+    busy |= journal_hand_over(worker);
+    busy |= deliver_events(worker);
+    busy |= tell_detached(worker);
+    tell_notes(worker);
+    keep_house(worker);
+    rest(worker, busy);
+}
+
+/* ---- the thread ---- */
+
+static void on_release(void *ctx, uint32_t owner)
+{
+    struct gx_worker *worker = ctx;
+
+    gx_core_release(worker->core, owner);
+    worker->busy_stale = true;
+}
+
+static void *thread_main(void *ctx)
+{
+    struct gx_worker *worker = ctx;
+    int ret;
+
+    worker->now = gx_clock_ns();
+    /* Sleeps end within microseconds of their time, not within the usual 50. */
+    prctl(PR_SET_TIMERSLACK, 1);
+    ret = gx_port_start(worker->port, on_release, worker);
+    if (!ret)
+        ret = worker->port->ops->watch(worker->port, worker->wake_fd);
+    notice_claim(worker, ret ? GX_NOTICE_FAILED : GX_NOTICE_READY, NULL)->error = ret;
+    notice_send(worker);
+    while (!ret && !worker->stop)
+        gx_worker_poll(worker);
+    return NULL;
+}
+
+int gx_worker_init(struct gx_worker *worker, struct gx_core *core, struct gx_port *port,
+                   struct gx_counters *counters, int main_fd)
+{
+    memset(worker, 0, sizeof(*worker));
+    worker->core = core;
+    worker->port = port;
+    worker->counters = counters;
+    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (worker->wake_fd < 0)
+        return -errno;
+    if (gx_mailbox_init(&worker->orders, sizeof(struct gx_order), ORDERS, worker->wake_fd) ||
+        gx_mailbox_init(&worker->notices, sizeof(struct gx_notice), NOTICES, main_fd) ||
+        gx_mailbox_init(&worker->journal, sizeof(struct gx_entry), ENTRIES, main_fd)) {
+        gx_worker_fini(worker);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void gx_worker_fini(struct gx_worker *worker)
+{
+    gx_mailbox_fini(&worker->orders);
+    gx_mailbox_fini(&worker->notices);
+    gx_mailbox_fini(&worker->journal);
+    close(worker->wake_fd);
+}
+
+int gx_worker_start(struct gx_worker *worker)
+{
+    int ret = pthread_create(&worker->thread, NULL, thread_main, worker);
+
+    if (!ret)
+        pthread_setname_np(worker->thread, "gx-worker");
+    return -ret;
+}
+
+void gx_worker_order(struct gx_worker *worker, const struct gx_order *order)
+{
+    struct gx_order *entry = gx_mailbox_claim(&worker->orders);
+
+    GX_ASSERT(entry);
+    *entry = *order;
+    gx_mailbox_commit(&worker->orders);
+}
+
+int gx_worker_stop(struct gx_worker *worker, uint64_t timeout_ns)
+{
+    struct gx_order order = {.type = GX_ORDER_STOP};
+    struct timespec end;
+    uint64_t end_ns;
+
+    gx_worker_order(worker, &order);
+    clock_gettime(CLOCK_REALTIME, &end);
+    end_ns = (uint64_t)end.tv_sec * GX_NS_PER_S + (uint64_t)end.tv_nsec + timeout_ns;
+    end.tv_sec = (time_t)(end_ns / GX_NS_PER_S);
+    end.tv_nsec = (long)(end_ns % GX_NS_PER_S);
+    return -pthread_timedjoin_np(worker->thread, NULL, &end);
+}

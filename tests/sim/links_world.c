@@ -1,0 +1,737 @@
+#include "links_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "wire/hello.h"
+#include "wire/le.h"
+
+#define SHARD_BYTES 1408
+#define ROWS_TABLE (1u << 16)
+#define CONTROL_NS 200000000ull
+#define APP_NS 20000000ull /* how often a site looks whether it can start a send */
+#define STUCK_CALLS 100000
+
+/* ---- helpers ---- */
+
+static uint64_t random_below(struct world *world, uint64_t n)
+{
+    return n == 0 ? 0 : gx_random_u64(&world->random) % n;
+}
+
+static void fail(struct world *world, const char *what, uint64_t a, uint64_t b)
+{
+    if (world->failure[0] == 0)
+        snprintf(world->failure, sizeof world->failure, "%s (%llu, %llu) at %.6f s", what,
+                 (unsigned long long)a, (unsigned long long)b, (double)world->now / 1e9);
+}
+
+static void *must(void *memory)
+{
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
+static uint64_t cpu_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static struct gx_addr addr_of(uint32_t site)
+{
+    struct gx_addr addr = {{0}};
+
+    addr.b[0] = (uint8_t)(site + 1);
+    return addr;
+}
+
+struct upcall_ctx {
+    struct world *world;
+    uint32_t self;
+};
+
+static struct upcall_ctx contexts[WORLD_SITES_MAX];
+
+/* ---- the wire ---- */
+
+static bool before(const struct on_wire *a, const struct on_wire *b)
+{
+    return a->deliver_ns != b->deliver_ns ? a->deliver_ns < b->deliver_ns
+                                          : a->sequence < b->sequence;
+}
+
+static void heap_push(struct world *world, struct on_wire item)
+{
+    uint32_t i = world->heap_count++;
+
+    if (world->heap_count > world->heap_max) {
+        world->heap_max = world->heap_max * 2 + 64;
+        world->heap = must(realloc(world->heap, world->heap_max * sizeof *world->heap));
+    }
+    item.sequence = world->sequence++;
+    for (; i > 0 && before(&item, &world->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        world->heap[i] = world->heap[(i - 1) / 2];
+    world->heap[i] = item;
+}
+
+static struct on_wire heap_pop(struct world *world)
+{
+    struct on_wire top = world->heap[0];
+    struct on_wire last = world->heap[--world->heap_count];
+    uint32_t i = 0;
+
+    for (;;) {
+        uint32_t child = 2 * i + 1;
+
+        if (child >= world->heap_count)
+            break;
+        if (child + 1 < world->heap_count &&
+            before(&world->heap[child + 1], &world->heap[child]))
+            child++;
+        if (!before(&world->heap[child], &last))
+            break;
+        world->heap[i] = world->heap[child];
+        i = child;
+    }
+    world->heap[i] = last;
+    return top;
+}
+
+static void put_on_wire(struct world *world, uint32_t from, uint32_t to, uint64_t deliver_ns,
+                        const uint8_t *packet, uint32_t bytes)
+{
+    struct on_wire item = {.deliver_ns = deliver_ns, .from = from, .to = to, .bytes = bytes};
+
+    item.packet = must(malloc(bytes > 0 ? bytes : 1));
+    memcpy(item.packet, packet, bytes);
+    heap_push(world, item);
+}
+
+/* ---- checks on what leaves ---- */
+
+static void check_rows(struct world *world, uint32_t from, uint32_t to,
+                       const struct gx_header *header)
+{
+    uint32_t at = (header->transfer * 2654435761u ^ header->block * 40503u ^ from * 97 ^ to * 31) %
+                  world->rows_count;
+    struct rows_sent *rows = &world->rows[at];
+
+    while (rows->count > 0 && (rows->from != from || rows->to != to ||
+                               rows->transfer != header->transfer ||
+                               rows->block != header->block)) {
+        at = (at + 1) % world->rows_count;
+        rows = &world->rows[at];
+    }
+    if (rows->count == 0)
+        *rows = (struct rows_sent){
+            .from = from, .to = to, .transfer = header->transfer, .block = header->block};
+    if (rows->count % 256 == 0)
+        memset(rows->seen, 0, sizeof rows->seen);
+    if (rows->seen[header->shard / 64] >> header->shard % 64 & 1)
+        fail(world, "I8: row sent twice", header->block, header->shard);
+    rows->seen[header->shard / 64] |= 1ull << header->shard % 64;
+    rows->count++;
+}
+
+static bool target_hits(struct world *world, const struct gx_header *header)
+{
+    struct target *target = &world->config.target;
+
+    if (!target->on || header->block != target->block)
+        return false;
+    if (header->shard == target->row)
+        return true;
+    if (header->shard < header->k || target->repairs == 0)
+        return false;
+    target->repairs--;
+    return true;
+}
+
+static void check_payload(struct world *world, const struct gx_packet *packet)
+{
+    for (uint32_t i = 0; i < world->delivery_count; i++) {
+        const struct delivery *delivery = &world->deliveries[i];
+
+        if (packet->payload >= delivery->bytes &&
+            packet->payload < delivery->bytes + delivery->open.bytes && !delivery->source_live)
+            fail(world, "payload of a released source", i, 0);
+    }
+}
+
+static void send_packet(struct world *world, uint32_t from, const struct gx_packet *packet)
+{
+    uint32_t to = packet->to.b[0] - 1u;
+    uint8_t bytes[WORLD_PACKET_MAX];
+    uint32_t count = GX_HEADER_BYTES + packet->payload_bytes;
+    struct gx_header header;
+    struct gx_verdict verdict;
+
+    if (to >= world->config.sites)
+        return; /* an answer to a stranger */
+    memcpy(bytes, packet->header, GX_HEADER_BYTES);
+    if (packet->payload_bytes > 0)
+        memcpy(bytes + GX_HEADER_BYTES, packet->payload, packet->payload_bytes);
+    gx_header_parse(&header, bytes, count);
+    if (header.type == GX_TYPE_SHARD) {
+        check_payload(world, packet);
+        check_rows(world, from, to, &header);
+        if (target_hits(world, &header))
+            return;
+    }
+    gx_impair_packet(&world->paths[from][to], world->now, count + GX_FRAME_OVERHEAD_BYTES,
+                     &verdict);
+    for (uint32_t i = 0; i < verdict.copies; i++) {
+        if (i == 0 && verdict.corrupt_bit >= 0) {
+            uint64_t bit = (uint64_t)verdict.corrupt_bit % (count * 8ull);
+
+            bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+        put_on_wire(world, from, to, verdict.deliver_ns[i], bytes, count);
+        if (i == 0 && verdict.corrupt_bit >= 0) {
+            uint64_t bit = (uint64_t)verdict.corrupt_bit % (count * 8ull);
+
+            bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+    }
+}
+
+/* ---- upcalls ---- */
+
+static struct delivery *delivery_of(struct world *world, const struct gx_key *key)
+{
+    for (uint32_t i = 0; i < world->delivery_count; i++)
+        if (world->deliveries[i].helper_of < 0 &&
+            gx_key_equal(&world->deliveries[i].open.key, key))
+            return &world->deliveries[i];
+    return NULL;
+}
+
+static enum gx_answer on_open(void *ctx, uint32_t peer, const struct gx_open *open,
+                              struct gx_sink **sink, enum gx_reason *reason, uint64_t now)
+{
+    struct upcall_ctx *at = ctx;
+    struct world *world = at->world;
+    struct delivery *delivery = delivery_of(world, &open->key);
+
+    (void)peer;
+    (void)reason;
+    world->sites[at->self].upcalls++;
+    if (delivery == NULL || delivery->to != at->self) {
+        fail(world, "OPEN of an unknown key", open->key.round, at->self);
+        return GX_ANSWER_REFUSED;
+    }
+    if (now < delivery->ready_ns)
+        return GX_ANSWER_NOT_READY;
+    if (delivery->sink.state == GX_SINK_FREE && !gx_sink_open(&delivery->sink, open))
+        fail(world, "sink does not open", open->bytes, 0);
+    *sink = &delivery->sink;
+    return delivery->sink.state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_OPEN;
+}
+
+static void on_sink(void *ctx, struct gx_sink *sink, uint64_t now)
+{
+    struct upcall_ctx *at = ctx;
+    struct world *world = at->world;
+    struct delivery *delivery = delivery_of(world, &sink->open.key);
+
+    world->sites[at->self].upcalls++;
+    if (sink->state != GX_SINK_HELD ||
+        memcmp(delivery->staging, delivery->copy, delivery->open.bytes) != 0)
+        fail(world, "held bytes differ", delivery->open.key.round, sink->state);
+    delivery->held_ns = now;
+}
+
+static void on_answer(void *ctx, uint32_t peer, struct gx_send *send, enum gx_answer answer,
+                      enum gx_reason reason, uint64_t now)
+{
+    struct upcall_ctx *at = ctx;
+    struct world *world = at->world;
+
+    (void)reason;
+    (void)now;
+    world->sites[at->self].upcalls++;
+    for (uint32_t i = 0; i < world->delivery_count; i++) {
+        struct delivery *delivery = &world->deliveries[i];
+
+        if (delivery->send != send || delivery->from != at->self)
+            continue;
+        if (delivery->to != peer)
+            fail(world, "answer from the wrong peer", i, peer);
+        if (answer == GX_ANSWER_REFUSED || answer == GX_ANSWER_BAD)
+            fail(world, "answer refused or bad", i, answer);
+        if (answer == GX_ANSWER_HELD || answer == GX_ANSWER_NOT_NEEDED)
+            delivery->send = NULL;
+        return;
+    }
+    fail(world, "answer of an unknown send", peer, answer);
+}
+
+static void on_control(void *ctx, uint32_t peer, const uint8_t *message, size_t bytes,
+                       uint64_t order, uint64_t now)
+{
+    struct upcall_ctx *at = ctx;
+    struct site *site = &at->world->sites[at->self];
+
+    (void)now;
+    site->upcalls++;
+    if (bytes != 100 || message[0] != GX_CONTROL_REPORT || message[1] != peer)
+        fail(at->world, "state message differs", bytes, message[0]);
+    if (order == site->order[peer])
+        fail(at->world, "state message twice", peer, order);
+    if (order > site->order[peer])
+        site->order[peer] = order;
+}
+
+static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reason reason,
+                    uint64_t now)
+{
+    struct upcall_ctx *at = ctx;
+
+    (void)incarnation;
+    (void)now;
+    at->world->sites[at->self].upcalls++;
+    if (reason != GX_REASON_NONE)
+        fail(at->world, "link refused", peer, reason);
+}
+
+static size_t next_control(void *ctx, uint32_t peer, uint8_t *out, uint64_t now)
+{
+    struct upcall_ctx *at = ctx;
+    struct site *site = &at->world->sites[at->self];
+
+    if (now < site->control_ns[peer])
+        return 0;
+    site->control_ns[peer] = now + CONTROL_NS;
+    memset(out, 0, 100);
+    out[0] = GX_CONTROL_REPORT;
+    out[1] = (uint8_t)at->self;
+    return 100;
+}
+
+static const struct gx_links_ops ops = {
+    .on_open = on_open,
+    .on_sink = on_sink,
+    .on_answer = on_answer,
+    .on_control = on_control,
+    .on_peer = on_peer,
+    .next_control = next_control,
+};
+
+/* ---- sites ---- */
+
+static void site_start(struct world *world, uint32_t i)
+{
+    struct site *site = &world->sites[i];
+    struct gx_links_config *config = &site->config;
+
+    memset(config, 0, sizeof *config);
+    config->site_count = world->config.sites;
+    config->self = i;
+    for (uint32_t j = 0; j < world->config.sites; j++) {
+        snprintf(config->names[j], sizeof config->names[j], "site%u", j);
+        config->addrs[j] = addr_of(j);
+    }
+    config->rate_bps = world->config.site_rate_bps;
+    config->recv_rate_bps = world->config.site_rate_bps;
+    config->mtu = 1500;
+    config->shard_bytes = SHARD_BYTES;
+    config->incarnation = gx_random_u64(&world->random) | 1;
+    config->seed = gx_random_u64(&world->random);
+    config->counters = &site->counters;
+    config->send_blocks = 4096;
+    site->incarnation++;
+    contexts[i] = (struct upcall_ctx){.world = world, .self = i};
+    site->links = must(gx_links_create(config, &ops, &contexts[i], world->now));
+    memset(site->order, 0, sizeof site->order);
+}
+
+static void source_start(struct delivery *delivery)
+{
+    memcpy(delivery->bytes, delivery->copy, delivery->open.bytes);
+    gx_source_init(&delivery->source, delivery->bytes, delivery->open.bytes, SHARD_BYTES,
+                   delivery->tail);
+    delivery->source_live = true;
+}
+
+/* Everything in memory is gone: sinks that were open or held, sends, packets in the port. */
+static void site_restart(struct world *world, uint32_t i)
+{
+    struct site *site = &world->sites[i];
+
+    gx_links_destroy(site->links);
+    site->port_count = 0;
+    site->restart_ns = UINT64_MAX;
+    for (uint32_t d = 0; d < world->delivery_count; d++) {
+        struct delivery *delivery = &world->deliveries[d];
+
+        if (delivery->from == i) {
+            delivery->send = NULL;
+            source_start(delivery);
+        }
+        if (delivery->to == i && delivery->helper_of < 0) {
+            gx_sink_free(&delivery->sink);
+            delivery->held_ns = 0;
+        }
+    }
+    memset(site->control_ns, 0, sizeof site->control_ns);
+    for (uint32_t j = 0; j < world->config.sites; j++)
+        world->sites[j].order[i] = 0;
+    site_start(world, i);
+}
+
+static struct delivery *keyed(struct world *world, struct delivery *delivery)
+{
+    return delivery->helper_of < 0 ? delivery : &world->deliveries[delivery->helper_of];
+}
+
+static void site_app(struct world *world, uint32_t i)
+{
+    for (uint32_t d = 0; d < world->delivery_count; d++) {
+        struct delivery *delivery = &world->deliveries[d];
+        bool helper = delivery->helper_of >= 0;
+
+        if (delivery->from != i)
+            continue;
+        if (delivery->source_live && delivery->source.sends == 0 &&
+            delivery->source.packets == 0 && keyed(world, delivery)->held_ns != 0) {
+            memset(delivery->bytes, 0xee, delivery->open.bytes);
+            memset(delivery->tail, 0xee, SHARD_BYTES);
+            delivery->source_live = false;
+        }
+        if (delivery->send != NULL || keyed(world, delivery)->held_ns != 0 ||
+            world->now < delivery->start_ns)
+            continue;
+        if (!delivery->source_live)
+            source_start(delivery);
+        delivery->send =
+            gx_links_send(world->sites[i].links, delivery->to, &delivery->open, &delivery->source,
+                          helper, helper ? 1 : 0, helper ? 2 : 1, world->now);
+        if (delivery->send != NULL && delivery->first_sent_ns == 0)
+            delivery->first_sent_ns = world->now;
+    }
+}
+
+static void site_tx(struct world *world, uint32_t i)
+{
+    struct site *site = &world->sites[i];
+    struct gx_packet packets[64];
+    uint32_t calls = 0;
+
+    for (;;) {
+        uint64_t start = cpu_now();
+        uint32_t count = gx_links_tx(site->links, world->now, packets, world->config.tx_max);
+
+        world->cpu_ns += cpu_now() - start;
+        for (uint32_t p = 0; p < count; p++) {
+            send_packet(world, i, &packets[p]);
+            if (site->port_count == 4096)
+                abort();
+            site->port[site->port_count++] = (struct in_port){
+                .owner = packets[p].owner,
+                .incarnation = site->incarnation,
+                .release_ns = world->now + random_below(world, world->config.hold_ns_max + 1),
+            };
+        }
+        if (count < world->config.tx_max)
+            return;
+        if (++calls > STUCK_CALLS) {
+            fail(world, "tx does not end", i, 0);
+            return;
+        }
+    }
+}
+
+static uint64_t site_release(struct world *world, uint32_t i)
+{
+    struct site *site = &world->sites[i];
+    uint64_t next = UINT64_MAX;
+
+    for (uint32_t p = 0; p < site->port_count;) {
+        if (site->port[p].release_ns <= world->now) {
+            gx_links_release(site->links, site->port[p].owner);
+            site->port[p] = site->port[--site->port_count];
+            continue;
+        }
+        if (site->port[p].release_ns < next)
+            next = site->port[p].release_ns;
+        p++;
+    }
+    return next;
+}
+
+/* ---- hostile packets ---- */
+
+/* What may change by a packet that must have no effect: counters of drops, and at most an answer to a hello. */
+static uint64_t effects(const struct world *world, uint32_t i)
+{
+    const struct site *site = &world->sites[i];
+    uint64_t sum = site->upcalls;
+
+    for (uint32_t j = 0; j < world->config.sites; j++) {
+        const uint64_t *link = site->counters.link[j];
+
+        sum += link[GX_LINK_received_packets_total] + link[GX_LINK_received_shards_total] +
+               link[GX_LINK_sessions_total] + link[GX_LINK_peer_restarts_total] +
+               link[GX_LINK_refused] + gx_links_heard_ns(site->links, j);
+    }
+    return sum;
+}
+
+static void hostile_hello(struct world *world, uint8_t *bytes, uint32_t *count)
+{
+    struct gx_hello hello = {.version_min = 1,
+                             .version_max = 1,
+                             .flags = (uint8_t)random_below(world, 2),
+                             .session = (uint32_t)gx_random_u64(&world->random) | 1,
+                             .incarnation = gx_random_u64(&world->random) | 1,
+                             .site_count = 1};
+    struct gx_header header = {.type = GX_TYPE_HELLO, .number = 1};
+
+    gx_random_fill(&world->random, hello.key, sizeof hello.key);
+    gx_random_fill(&world->random, hello.cookie, sizeof hello.cookie);
+    snprintf(hello.name, sizeof hello.name, "%s", random_below(world, 2) ? "stranger" : "site0");
+    snprintf(hello.names[0], sizeof hello.names[0], "stranger");
+    if (hello.name[1] == 'i')
+        memcpy(hello.list_digest, "0123456789abcdef", 16);
+    header.payload_bytes = (uint16_t)gx_hello_build(&hello, bytes + GX_HEADER_BYTES);
+    gx_header_build(&header, bytes);
+    gx_header_checksum(bytes, bytes + GX_HEADER_BYTES, header.payload_bytes);
+    *count = GX_HEADER_BYTES + header.payload_bytes;
+}
+
+static void hostile_packet(struct world *world)
+{
+    uint8_t bytes[WORLD_PACKET_MAX];
+    uint32_t kind = (uint32_t)random_below(world, 5);
+    uint32_t to = (uint32_t)random_below(world, world->config.sites);
+    uint32_t count = (uint32_t)random_below(world, 200);
+    struct gx_addr from = addr_of((uint32_t)random_below(world, world->config.sites + 1));
+    uint64_t was;
+
+    gx_random_fill(&world->random, bytes, count);
+    if (kind > 0 && world->capture_count > 0 && kind < 4) {
+        const struct on_wire *capture =
+            &world->captures[random_below(world, world->capture_count)];
+
+        to = capture->to;
+        count = capture->bytes;
+        memcpy(bytes, capture->packet, count);
+        if (kind == 1)
+            from = addr_of(capture->from); /* a replay */
+        if (kind == 2)
+            bytes[random_below(world, count)] ^= (uint8_t)(1 + random_below(world, 255));
+        if (kind == 3)
+            count = (uint32_t)random_below(world, count);
+    }
+    if (kind == 4) {
+        from = addr_of(world->config.sites); /* what names the wrong list, from the right address, counts */
+        hostile_hello(world, bytes, &count);
+    }
+    was = effects(world, to);
+    gx_links_rx(world->sites[to].links, world->now, &from, bytes, count);
+    if (effects(world, to) != was)
+        fail(world, "a hostile packet had an effect", kind, bytes[0]);
+}
+
+/* ---- the loop ---- */
+
+static void capture(struct world *world, const struct on_wire *item)
+{
+    uint32_t at = world->capture_count < WORLD_CAPTURES
+                      ? world->capture_count++
+                      : (uint32_t)random_below(world, WORLD_CAPTURES);
+
+    free(world->captures[at].packet);
+    world->captures[at] = *item;
+}
+
+static void deliver(struct world *world)
+{
+    struct on_wire item = heap_pop(world);
+    struct gx_addr from = addr_of(item.from);
+    const uint64_t *accepted =
+        &world->sites[item.to].counters.link[item.from][GX_LINK_received_packets_total];
+    uint64_t was = *accepted;
+    uint64_t start = cpu_now();
+
+    gx_links_rx(world->sites[item.to].links, world->now, &from, item.packet, item.bytes);
+    world->cpu_ns += cpu_now() - start;
+    world->packets++;
+    /* Only what was taken once is a replay the next time; a hello always is. */
+    if (world->config.hostile && (*accepted > was || (item.packet[0] & 15) == GX_TYPE_HELLO))
+        capture(world, &item);
+    else
+        free(item.packet);
+    site_app(world, item.to);
+    site_tx(world, item.to);
+}
+
+static bool all_held(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->delivery_count; i++)
+        if (world->deliveries[i].helper_of < 0 && world->deliveries[i].held_ns == 0)
+            return false;
+    return true;
+}
+
+static uint64_t sites_serve(struct world *world)
+{
+    uint64_t next = world->now + APP_NS;
+
+    for (uint32_t i = 0; i < world->config.sites; i++) {
+        struct site *site = &world->sites[i];
+        uint64_t wake;
+
+        if (site->restart_ns <= world->now)
+            site_restart(world, i);
+        wake = site_release(world, i);
+        next = wake < next ? wake : next;
+        site_app(world, i);
+        wake = gx_links_wake(site->links, world->now);
+        if (wake <= world->now)
+            site_tx(world, i);
+        wake = gx_links_wake(site->links, world->now);
+        next = wake < next ? wake : next;
+    }
+    return next;
+}
+
+bool world_run(struct world *world, uint64_t limit_ns)
+{
+    uint32_t stuck = 0;
+    uint64_t end_ns = world->now + limit_ns;
+
+    while (world->failure[0] == 0) {
+        uint64_t next = sites_serve(world);
+
+        if (all_held(world) && world->now >= world->config.fault_end_ns)
+            return world->failure[0] == 0;
+        if (world->config.hostile && world->now >= world->hostile_ns) {
+            hostile_packet(world);
+            world->hostile_ns = world->now + 1 + random_below(world, 2000000);
+        }
+        if (world->config.hostile && world->hostile_ns < next)
+            next = world->hostile_ns;
+        if (world->heap_count > 0 && world->heap[0].deliver_ns < next)
+            next = world->heap[0].deliver_ns;
+        stuck = next > world->now ? 0 : stuck + 1;
+        if (stuck > STUCK_CALLS)
+            fail(world, "time stands still", next, world->heap_count);
+        if (next > world->now)
+            world->now = next;
+        if (world->now > end_ns) {
+            fail(world, "not all held", world->delivery_count, 0);
+            break;
+        }
+        while (world->heap_count > 0 && world->heap[0].deliver_ns <= world->now)
+            deliver(world);
+    }
+    return false;
+}
+
+/* ---- making and unmaking ---- */
+
+static uint32_t delivery_add(struct world *world, uint32_t from, uint32_t to, uint64_t bytes,
+                             uint64_t start_ns)
+{
+    struct delivery *delivery = &world->deliveries[world->delivery_count];
+
+    memset(delivery, 0, sizeof *delivery);
+    delivery->from = from;
+    delivery->to = to;
+    delivery->helper_of = -1;
+    delivery->start_ns = start_ns;
+    delivery->bytes = must(malloc(bytes));
+    delivery->copy = must(malloc(bytes));
+    delivery->tail = must(malloc(SHARD_BYTES));
+    delivery->open.bytes = bytes;
+    return world->delivery_count++;
+}
+
+uint32_t world_deliver(struct world *world, uint32_t from, uint32_t to, uint64_t bytes,
+                       uint64_t start_ns)
+{
+    uint32_t idx = delivery_add(world, from, to, bytes, start_ns);
+    struct delivery *delivery = &world->deliveries[idx];
+    struct gx_open *open = &delivery->open;
+    size_t table_bytes = gx_sink_table_bytes(bytes, SHARD_BYTES, GX_K);
+
+    gx_random_fill(&world->random, delivery->copy, bytes);
+    open->key.run = 7;
+    open->key.round = idx;
+    open->key.owner = (uint8_t)from;
+    open->key.kind = random_below(world, 4) == 0 ? GX_KIND_STATE : GX_KIND_CONTRIBUTION;
+    open->weight = 1;
+    gx_digest_bytes(GX_XXH3, delivery->copy, bytes, &open->digest);
+    delivery->tables = must(malloc(table_bytes));
+    delivery->staging = must(malloc(gx_sink_staging_bytes(bytes, SHARD_BYTES)));
+    gx_sink_init(&delivery->sink, bytes, SHARD_BYTES, GX_K, delivery->tables, delivery->staging);
+    source_start(delivery);
+    return idx;
+}
+
+uint32_t world_help(struct world *world, uint32_t of, uint32_t from, uint64_t start_ns)
+{
+    uint64_t bytes = world->deliveries[of].open.bytes;
+    uint32_t idx = delivery_add(world, from, world->deliveries[of].to, bytes, start_ns);
+    struct delivery *delivery = &world->deliveries[idx];
+
+    delivery->helper_of = (int)of;
+    delivery->open = world->deliveries[of].open;
+    memcpy(delivery->copy, world->deliveries[of].copy, bytes);
+    source_start(delivery);
+    return idx;
+}
+
+void world_init(struct world *world, const struct world_config *config)
+{
+    memset(world, 0, sizeof *world);
+    world->config = *config;
+    world->now = 1000000000000ull;
+    gx_random_init(&world->random, config->seed);
+    world->rows_count = ROWS_TABLE;
+    world->rows = must(calloc(ROWS_TABLE, sizeof *world->rows));
+    for (uint32_t i = 0; i < config->sites; i++) {
+        world->sites[i].port = must(calloc(4096, sizeof *world->sites[i].port));
+        world->sites[i].restart_ns = UINT64_MAX;
+        for (uint32_t j = 0; j < config->sites; j++) {
+            struct gx_impair_config impair = config->impair;
+
+            impair.seed = config->seed;
+            impair.stream = i * WORLD_SITES_MAX + j + 1;
+            if (i != j && gx_impair_init(&world->paths[i][j], &impair, world->now) != 0)
+                abort();
+        }
+        site_start(world, i);
+    }
+    if (config->restart_ns > 0)
+        world->sites[1].restart_ns = world->now + config->restart_ns;
+    world->config.fault_end_ns += world->now;
+}
+
+void world_fini(struct world *world)
+{
+    for (uint32_t i = 0; i < world->config.sites; i++) {
+        gx_links_destroy(world->sites[i].links);
+        free(world->sites[i].port);
+    }
+    for (uint32_t i = 0; i < world->delivery_count; i++) {
+        free(world->deliveries[i].bytes);
+        free(world->deliveries[i].copy);
+        free(world->deliveries[i].tail);
+        free(world->deliveries[i].tables);
+        free(world->deliveries[i].staging);
+    }
+    for (uint32_t i = 0; i < world->heap_count; i++)
+        free(world->heap[i].packet);
+    for (uint32_t i = 0; i < world->capture_count; i++)
+        free(world->captures[i].packet);
+    free(world->heap);
+    free(world->rows);
+}

@@ -1,0 +1,122 @@
+/* A small virtual world for links alone: two to four sites, every ordered pair joined by one gx_impair, deliveries
+ * that must all be held byte-exact, and checks after every event. No rounds: tests/sim/world.c has those. */
+#ifndef GX_LINKS_WORLD_H
+#define GX_LINKS_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "session/random.h"
+#include "transfer/digest.h"
+#include "transfer/links.h"
+#include "wan/impair.h"
+
+#define WORLD_SITES_MAX 4
+#define WORLD_DELIVERIES_MAX 24
+#define WORLD_CAPTURES 512
+#define WORLD_PACKET_MAX (GX_HEADER_BYTES + GX_SHARD_MAX_BYTES)
+
+/* These bytes, from this site to that one. `helper_of`: the same contribution as that delivery, from another holder. */
+struct delivery {
+    uint32_t from, to;
+    int helper_of; /* -1: none */
+    uint64_t start_ns;
+    uint64_t ready_ns; /* NOT_READY before */
+    bool given_up;     /* its sender is cut off for good: only the helper can finish it */
+    struct gx_open open;
+    uint8_t *bytes;
+    uint8_t *copy; /* as they were: `bytes` is poisoned when its source is free */
+    struct gx_source source;
+    uint8_t *tail;
+    bool source_live;
+    struct gx_send *send;
+    uint64_t first_sent_ns;
+    struct gx_sink sink; /* of the first delivery of its key */
+    void *tables;
+    uint8_t *staging;
+    uint64_t held_ns;
+};
+
+struct in_port {
+    uint32_t owner;
+    uint32_t incarnation;
+    uint64_t release_ns;
+};
+
+struct site {
+    struct gx_links *links;
+    struct gx_links_config config;
+    struct gx_counters counters;
+    uint64_t restart_ns; /* when it crashes and comes back; UINT64_MAX: never */
+    uint32_t incarnation;
+    struct in_port *port;
+    uint32_t port_count;
+    uint64_t upcalls;
+    uint64_t control_ns[WORLD_SITES_MAX]; /* next state message */
+    uint64_t order[WORLD_SITES_MAX];      /* newest state message heard */
+};
+
+struct on_wire {
+    uint64_t deliver_ns;
+    uint64_t sequence;
+    uint32_t from, to, bytes;
+    uint8_t *packet;
+};
+
+/* Shard `row` of `block` and the next `repairs` rows of that block never arrive. */
+struct target {
+    bool on;
+    uint32_t block, row, repairs;
+};
+
+struct rows_sent { /* I8 */
+    uint32_t from, to, transfer, block, count;
+    uint64_t seen[4];
+};
+
+struct world_config {
+    uint64_t seed;
+    uint32_t sites;
+    uint64_t rate_bps;      /* of the links */
+    uint64_t site_rate_bps; /* of the sites */
+    struct gx_impair_config impair; /* of every link */
+    uint64_t hold_ns_max;   /* how long a port keeps a packet */
+    bool hostile;           /* strangers, replays, fuzz */
+    uint64_t restart_ns;    /* of site 1, 0: never */
+    uint64_t fault_end_ns;
+    struct target target;
+    uint32_t tx_max;
+    bool verbose;
+};
+
+struct world {
+    struct world_config config;
+    struct gx_random random;
+    uint64_t now;
+    struct site sites[WORLD_SITES_MAX];
+    struct gx_impair paths[WORLD_SITES_MAX][WORLD_SITES_MAX];
+    struct delivery deliveries[WORLD_DELIVERIES_MAX];
+    uint32_t delivery_count;
+    struct on_wire *heap;
+    uint32_t heap_count, heap_max;
+    uint64_t sequence;
+    struct on_wire captures[WORLD_CAPTURES];
+    uint32_t capture_count;
+    uint64_t hostile_ns;
+    struct rows_sent *rows;
+    uint32_t rows_count; /* of the hash table, a power of two */
+    uint64_t packets;    /* that went through rx */
+    uint64_t cpu_ns;     /* spent in links */
+    char failure[200];
+};
+
+void world_init(struct world *world, const struct world_config *config);
+void world_fini(struct world *world);
+/* Adds a delivery of `bytes` random bytes; returns its index. */
+uint32_t world_deliver(struct world *world, uint32_t from, uint32_t to, uint64_t bytes,
+                       uint64_t start_ns);
+uint32_t world_help(struct world *world, uint32_t delivery, uint32_t from, uint64_t start_ns);
+/* Runs until all is held or `limit_ns` has passed. False: see `failure`. */
+bool world_run(struct world *world, uint64_t limit_ns);
+
+#endif

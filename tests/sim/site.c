@@ -1,0 +1,560 @@
+#include "sim/site.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h> /* XXH3_64bits */
+
+#include "sim/disk.h"
+#include "sim/fault.h"
+#include "sim/guard.h"
+#include "sim/heap.h"
+#include "sim/ledger.h"
+#include "sim/net.h"
+#include "sim/trainer.h"
+
+#define BURST 32
+#define BURSTS_PER_STEP 8
+#define SPIN_STEPS 20000 /* so many passes in a row that neither received nor sent: the loop never sleeps */
+#define LOOP_NS 2000      /* a pass of the loop takes so long at least */
+#define SLICE_NS 15000    /* and with a slice of hashing or reducing */
+
+/* ---- configuration ---- */
+
+void sim_site_init(struct sim_world *world, uint32_t index)
+{
+    const struct sim_params *params = &world->params;
+    struct sim_site *site = &world->sites[index];
+    struct sim_random random = sim_random_init(world->seed, 100 + index);
+    struct gx_links_config *links = &site->config.links;
+
+    site->index = index;
+    site->step_at_ns = SIM_NEVER;
+    site->clock_offset_ns = sim_between(&random, SIM_S, 1000000 * SIM_S);
+    site->view = sim_alloc(sizeof(*site->view));
+    links->site_count = params->site_count;
+    links->self = index;
+    for (uint32_t i = 0; i < params->site_count; i++) {
+        snprintf(links->names[i], sizeof(links->names[i]), "site%u", i);
+        links->addrs[i] = sim_addr(i);
+    }
+    static const uint64_t rates[] = {20, 50, 100, 200, 400, 1000};
+    links->rate_bps = 1000000 * rates[sim_below(&random, 6)];
+    if (links->rate_bps < params->rate_bps_min)
+        links->rate_bps = params->rate_bps_min;
+    links->recv_rate_bps = links->rate_bps;
+    links->mtu = params->mtu;
+    links->shard_bytes = params->shard_bytes;
+    links->counters = &site->counters;
+    site->config.deadline_ns = params->deadline_ns;
+    site->config.fetch_wait_ns = params->fetch_wait_ns;
+    site->config.rewind_after_ns = params->rewind_after_ns;
+    site->config.start_sites = params->start_sites;
+    site->config.min_sites = params->min_sites;
+    site->config.keep_rounds = params->keep_rounds;
+    site->config.memory_bytes = 1ull << 30;
+    site->config.counters = &site->counters;
+    site->config.view = site->view;
+}
+
+/* ---- memory that outlives one of its two users ---- */
+
+void sim_arena_release(struct sim_arena *arena)
+{
+    if (--arena->uses > 0)
+        return;
+    free(arena->bytes);
+    free(arena);
+}
+
+static void binding_free(struct sim_binding *binding)
+{
+    gx_run_destroy(binding->run);
+    sim_arena_release(binding->arena);
+    *binding = (struct sim_binding){0};
+}
+
+/* ---- start and end of the process ---- */
+
+void sim_site_start(struct sim_world *world, struct sim_site *site)
+{
+    if (site->up)
+        return;
+    site->up = true;
+    site->paused = site->leaving = false;
+    site->life++;
+    site->fuse = 0;
+    site->resumed_ns = world->now_ns;
+    memset(&site->counters, 0, sizeof(site->counters));
+    memset(site->view, 0, sizeof(*site->view));
+    site->config.links.incarnation = sim_next(&world->random) | 1;
+    site->config.links.seed = sim_next(&world->random);
+    site->core = gx_core_create(&site->config, sim_clock(world, site));
+    if (!site->core) {
+        sim_fail(world, "MEMORY", "site %u: no core", site->index);
+        site->up = false;
+        return;
+    }
+    sim_trace(world, (int)site->index, "gxd starts");
+    sim_net_restarted(world, site->index);
+    sim_disk_replay(world, site);
+    sim_site_wake(world, site, world->now_ns);
+}
+
+static void inbox_clear(struct sim_site *site)
+{
+    while (site->inbox_head) {
+        struct sim_frame *frame = site->inbox_head;
+        site->inbox_head = frame->next;
+        sim_frame_free(frame);
+    }
+    site->inbox_tail = NULL;
+    site->inbox_count = 0;
+}
+
+static void process_end(struct sim_world *world, struct sim_site *site)
+{
+    site->up = site->paused = site->leaving = false;
+    site->life++;
+    site->fuse = 0;
+    site->step_at_ns = SIM_NEVER;
+    inbox_clear(site);
+    site->port.head = site->port.count = site->port.sent_count = 0;
+    gx_core_destroy(site->core);
+    site->core = NULL;
+    for (uint32_t i = 0; i < SIM_BINDINGS; i++)
+        if (site->bindings[i].run)
+            binding_free(&site->bindings[i]);
+    memset(site->own_offer_ns, 0, sizeof(site->own_offer_ns));
+    for (uint32_t run = 0; run < world->params.run_count; run++)
+        sim_trainer_pipe(world, &site->trainers[run]);
+}
+
+void sim_site_crash(struct sim_world *world, struct sim_site *site, bool machine)
+{
+    if (!site->up)
+        return;
+    sim_trace(world, (int)site->index, machine ? "gxd and its machine crash" : "gxd crashes");
+    world->stats.gxd_crashes++;
+    process_end(world, site);
+    sim_disk_crash(world, site, machine);
+    if (machine && sim_chance(&world->random, 0.5)) /* a machine that boots has a clock that begins anew */
+        site->clock_offset_ns = sim_between(&world->random, SIM_S, 1000000 * SIM_S);
+}
+
+void sim_site_fini(struct sim_world *world, struct sim_site *site)
+{
+    if (site->core)
+        process_end(world, site);
+    for (uint32_t run = 0; run < world->params.run_count; run++)
+        sim_trainer_fini(&site->trainers[run]);
+    sim_disk_fini(&site->disk);
+    free(site->port.queue);
+    free(site->port.sent);
+    free(site->view);
+}
+
+void sim_site_pause(struct sim_world *world, struct sim_site *site)
+{
+    if (!site->up || site->paused)
+        return;
+    sim_trace(world, (int)site->index, "gxd is stopped");
+    world->stats.pauses++;
+    site->paused = true;
+}
+
+void sim_site_resume(struct sim_world *world, struct sim_site *site)
+{
+    if (!site->up || !site->paused)
+        return;
+    sim_trace(world, (int)site->index, "gxd is continued");
+    site->paused = false;
+    site->resumed_ns = world->now_ns;
+    sim_site_wake(world, site, world->now_ns);
+}
+
+void sim_site_leave(struct sim_world *world, struct sim_site *site)
+{
+    if (!site->up || site->paused || site->leaving)
+        return;
+    sim_trace(world, (int)site->index, "gxd leaves");
+    world->stats.leaves++;
+    site->leaving = true;
+    site->leave_until_ns = world->now_ns + 2 * SIM_S;
+    gx_core_leave(site->core, sim_clock(world, site));
+    sim_site_wake(world, site, world->now_ns);
+}
+
+/* ---- trainers ---- */
+
+static struct sim_binding *binding_of(struct sim_site *site, const struct gx_run *run)
+{
+    for (uint32_t i = 0; i < SIM_BINDINGS; i++)
+        if (site->bindings[i].run == run)
+            return &site->bindings[i];
+    return NULL;
+}
+
+static void run_bind(struct sim_site *site, struct sim_trainer *trainer, struct gx_run *run)
+{
+    struct sim_binding *binding = binding_of(site, NULL);
+    *binding = (struct sim_binding){run, trainer->arena, trainer->run, trainer->life, false};
+    trainer->arena->uses++;
+    trainer->bound = run;
+}
+
+int sim_site_attach(struct sim_world *world, struct sim_trainer *trainer)
+{
+    struct sim_site *site = &world->sites[trainer->site];
+    enum gx_reason reason = GX_REASON_NONE;
+    struct gx_schema schema;
+
+    if (!site->up || site->paused || site->leaving || !binding_of(site, NULL))
+        return -EPIPE;
+    sim_trainer_schema(world, trainer, &schema);
+    uint64_t promised = gx_run_staging_bytes(&schema, world->params.site_count, world->params.shard_bytes);
+    sim_guard_count_begin();
+    struct gx_run *run = gx_run_create(&schema, &site->config, trainer->arena->bytes, trainer->arena->layout.bytes);
+    uint64_t taken = sim_guard_count_end();
+    if (taken > promised)
+        sim_fail(world, "I6", "site %u: a run takes %llu bytes, of %llu promised", site->index,
+                 (unsigned long long)taken, (unsigned long long)promised);
+    if (!run) {
+        sim_fail(world, "I6", "site %u: no run", site->index);
+        return -EPIPE;
+    }
+    int error = gx_core_attach(site->core, run, &reason, sim_clock(world, site));
+    if (error == 0) {
+        run_bind(site, trainer, run);
+        sim_site_wake(world, site, world->now_ns);
+        return 0;
+    }
+    gx_run_destroy(run);
+    if (error != -EBUSY || reason != GX_REASON_BUSY)
+        sim_fail(world, "ATTACH", "site %u: attach fails with %d, reason %d", site->index, error, (int)reason);
+    world->stats.busy_attaches++;
+    return error;
+}
+
+void sim_site_hangup(struct sim_world *world, struct sim_site *site, uint32_t run, uint64_t trainer_life)
+{
+    for (uint32_t i = 0; i < SIM_BINDINGS; i++) {
+        struct sim_binding *binding = &site->bindings[i];
+        if (!binding->run || binding->run_index != run || binding->trainer_life != trainer_life || binding->hung_up)
+            continue;
+        if (site->paused) { /* it will see it when it runs again */
+            sim_schedule(world, world->now_ns + 20 * SIM_MS, SIM_EVENT_HANGUP, site->index, run, 0, trainer_life, NULL);
+            return;
+        }
+        binding->hung_up = true;
+        memset(site->own_offer_ns[run], 0, sizeof(site->own_offer_ns[run]));
+        gx_core_detach(site->core, binding->run, sim_clock(world, site));
+        sim_site_wake(world, site, world->now_ns);
+    }
+}
+
+static void detached(struct sim_world *world, struct sim_site *site)
+{
+    struct gx_run *run;
+
+    while ((run = gx_core_detached(site->core)) != NULL) {
+        struct sim_binding *binding = binding_of(site, run);
+        if (!binding || !binding->hung_up) {
+            sim_fail(world, "DETACH", "site %u gives back a run that nobody detached", site->index);
+            return;
+        }
+        /* Nothing may point into the arena any more. */
+        for (uint32_t i = 0; i < site->port.count; i++) {
+            const struct sim_port_packet *at = &site->port.queue[(site->port.head + i) % site->port.room];
+            const uint8_t *payload = at->packet.payload;
+            if (at->packet.payload_bytes > 0 && payload >= binding->arena->bytes &&
+                payload < binding->arena->bytes + binding->arena->layout.bytes)
+                sim_fail(world, "DETACH", "site %u gives an arena back while its port still sends from it", site->index);
+        }
+        binding_free(binding);
+    }
+}
+
+/* I5 asks since when the coordinator has known an offer of its own. */
+static void own_offer(struct sim_world *world, struct sim_site *site, const struct sim_trainer *trainer,
+                      const struct gx_command *command)
+{
+    uint64_t *since = &site->own_offer_ns[trainer->run][command->fragment];
+    uint64_t *round = &site->own_offer_round[trainer->run][command->fragment];
+
+    if (command->type != GX_COMMAND_OFFER || site->index != 0 || !trainer->fragments[command->fragment].offered)
+        return;
+    *since = world->now_ns;
+    *round = command->round;
+}
+
+static void commands(struct sim_world *world, struct sim_site *site)
+{
+    struct gx_command command;
+
+    for (uint32_t run = 0; run < world->params.run_count; run++) {
+        struct sim_trainer *trainer = &site->trainers[run];
+        while (sim_trainer_command(trainer, &command)) {
+            if (command.fragment < world->params.fragment_count[run])
+                own_offer(world, site, trainer, &command);
+            sim_trainer_read(world, trainer, &command);
+            sim_guard_begin();
+            gx_core_command(site->core, trainer->bound, &command, sim_clock(world, site));
+            sim_guard_end(world, site->index, "gx_core_command");
+            if (command.type == GX_COMMAND_OFFER)
+                sim_fault_trap(world, site->index, SIM_TRAP_OFFER);
+        }
+    }
+}
+
+static void events(struct sim_world *world, struct sim_site *site)
+{
+    struct gx_run *run;
+    struct gx_event event;
+
+    while (!world->failed && gx_core_event(site->core, &run, &event)) {
+        struct sim_binding *binding = binding_of(site, run);
+        if (!binding) {
+            sim_fail(world, "EVENT", "site %u: an event for a run that it gave back", site->index);
+            return;
+        }
+        struct sim_trainer *trainer = &site->trainers[binding->run_index];
+        if (binding->hung_up || trainer->bound != run)
+            continue;
+        if (event.type != GX_EVENT_REFUSED && event.fragment < SIM_FRAGMENTS_MAX &&
+            event.round >= site->own_offer_round[trainer->run][event.fragment])
+            site->own_offer_ns[trainer->run][event.fragment] = 0;
+        if (event.type == GX_EVENT_BEHIND && event.fragment < SIM_FRAGMENTS_MAX)
+            site->own_offer_ns[trainer->run][event.fragment] = 0;
+        sim_trainer_told(world, trainer, &event);
+        sim_fault_trap(world, site->index,
+                       event.type == GX_EVENT_BEHIND  ? SIM_TRAP_BEHIND
+                       : event.type == GX_EVENT_STATE ? SIM_TRAP_STATE
+                                                      : SIM_TRAP_COMPLETE);
+    }
+}
+
+/* ---- the port ---- */
+
+static void port_push(struct sim_world *world, struct sim_site *site, const struct gx_packet *packet)
+{
+    struct sim_port *port = &site->port;
+
+    if (port->count == port->room) {
+        uint32_t room = port->room ? 2 * port->room : 256;
+        struct sim_port_packet *queue = sim_alloc(room * sizeof(*queue));
+        for (uint32_t i = 0; i < port->count; i++)
+            queue[i] = port->queue[(port->head + i) % port->room];
+        free(port->queue);
+        port->queue = queue;
+        port->head = 0;
+        port->room = room;
+    }
+    uint64_t at_ns = world->now_ns + sim_below(&world->random, world->params.port_ns_max + 1);
+    struct sim_port_packet *new = &port->queue[(port->head + port->count++) % port->room];
+    new->packet = *packet;
+    new->at_ns = port->last_ns = at_ns > port->last_ns ? at_ns : port->last_ns;
+    new->payload_hash = packet->payload_bytes > 0 ? XXH3_64bits(packet->payload, packet->payload_bytes) : 0;
+    sim_schedule(world, new->at_ns, SIM_EVENT_PORT, site->index, 0, 0, site->life, NULL);
+}
+
+/* The port reads a packet's bytes now, however long ago it was given them. */
+void sim_site_port(struct sim_world *world, struct sim_site *site, uint64_t life)
+{
+    struct sim_port *port = &site->port;
+
+    if (!site->up || life != site->life)
+        return;
+    struct sim_port_packet *first = &port->queue[port->head];
+    const struct gx_packet *packet = &first->packet;
+    if (packet->payload_bytes > 0 && XXH3_64bits(packet->payload, packet->payload_bytes) != first->payload_hash)
+        sim_fail(world, "PORT", "site %u changed %u bytes of a packet that its port had not sent yet", site->index,
+                 packet->payload_bytes);
+    sim_net_send(world, site->index, packet);
+    if (port->sent_count == port->sent_room) {
+        port->sent_room = port->sent_room ? 2 * port->sent_room : 256;
+        port->sent = sim_grow(port->sent, port->sent_room, sizeof(*port->sent));
+    }
+    port->sent[port->sent_count++] = packet->owner;
+    port->head = (port->head + 1) % port->room;
+    port->count--;
+    if (!site->paused)
+        sim_site_wake(world, site, world->now_ns);
+}
+
+static bool transmit(struct sim_world *world, struct sim_site *site)
+{
+    struct gx_packet packets[BURST];
+    uint32_t count = BURST;
+
+    for (uint32_t burst = 0; count == BURST && burst < BURSTS_PER_STEP; burst++) {
+        sim_guard_begin();
+        count = gx_core_tx(site->core, sim_clock(world, site), packets, BURST);
+        sim_guard_end(world, site->index, "gx_core_tx");
+        site->idle_steps = count > 0 ? 0 : site->idle_steps;
+        for (uint32_t i = 0; i < count && i < BURST; i++) {
+            if (world->params.port_ns_max > 0) {
+                port_push(world, site, &packets[i]);
+                continue;
+            }
+            sim_net_send(world, site->index, &packets[i]);
+            gx_core_release(site->core, packets[i].owner);
+        }
+    }
+    return count == BURST;
+}
+
+/* ---- the loop ---- */
+
+void sim_site_arrive(struct sim_world *world, struct sim_frame *frame)
+{
+    struct sim_site *site = &world->sites[frame->to];
+
+    if (!site->up) {
+        sim_frame_free(frame);
+        return;
+    }
+    if (site->inbox_tail)
+        site->inbox_tail->next = frame;
+    else
+        site->inbox_head = frame;
+    site->inbox_tail = frame;
+    site->inbox_count++;
+    if (!site->paused)
+        sim_site_wake(world, site, world->now_ns);
+}
+
+static uint64_t taken_count(const struct sim_site *site, bool hello)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < GX_SITES_MAX; i++)
+        count += site->counters.link[i][hello ? GX_LINK_sessions_total : GX_LINK_received_packets_total];
+    return count;
+}
+
+static void receive(struct sim_world *world, struct sim_site *site)
+{
+    while (site->inbox_head && !world->failed) {
+        struct sim_frame *frame = site->inbox_head;
+        const struct sim_content *content = frame->content;
+        site->inbox_head = frame->next;
+        if (!site->inbox_head)
+            site->inbox_tail = NULL;
+        site->inbox_count--;
+        bool hello = content->bytes > 0 && (content->data[0] & 15) == 0;
+        uint64_t before = taken_count(site, hello);
+        sim_guard_begin();
+        gx_core_rx(site->core, sim_clock(world, site), &frame->source, content->data, content->bytes);
+        sim_guard_end(world, site->index, "gx_core_rx");
+        sim_net_judge(world, site->index, frame, taken_count(site, hello) != before);
+        sim_frame_free(frame);
+    }
+}
+
+void sim_site_wake(struct sim_world *world, struct sim_site *site, uint64_t at_ns)
+{
+    if (at_ns >= site->step_at_ns)
+        return;
+    site->step_at_ns = at_ns;
+    sim_schedule(world, at_ns, SIM_EVENT_STEP, site->index, 0, 0, site->life, NULL);
+}
+
+/* A point at which a crash may hit. True: it did. */
+static bool fuse_burns(struct sim_world *world, struct sim_site *site)
+{
+    if (site->fuse == 0 || --site->fuse > 0)
+        return false;
+    sim_site_crash(world, site, site->fuse_machine);
+    return true;
+}
+
+static void journal(struct sim_world *world, struct sim_site *site)
+{
+    uint8_t entry[GX_JOURNAL_ENTRY_MAX_BYTES];
+    uint64_t sequence;
+    size_t bytes;
+
+    while ((bytes = gx_core_journal(site->core, &sequence, entry)) > 0) {
+        sim_disk_write(world, site, sequence, entry, bytes);
+        sim_fault_trap(world, site->index, SIM_TRAP_JOURNAL);
+    }
+}
+
+static bool leave_done(struct sim_world *world, struct sim_site *site)
+{
+    if (!site->leaving ||
+        (!gx_core_left(site->core, sim_clock(world, site)) && world->now_ns < site->leave_until_ns))
+        return false;
+    sim_trace(world, (int)site->index, "gxd has left");
+    process_end(world, site);
+    sim_disk_crash(world, site, false);
+    return true;
+}
+
+static bool poll_slices(struct sim_world *world, struct sim_site *site)
+{
+    bool more = true;
+    for (uint64_t slices = sim_between(&world->random, 1, 4); more && slices > 0; slices--) {
+        sim_guard_begin();
+        more = gx_core_poll(site->core, sim_clock(world, site));
+        sim_guard_end(world, site->index, "gx_core_poll");
+    }
+    return more;
+}
+
+static void sleep_until(struct sim_world *world, struct sim_site *site, bool more)
+{
+    uint64_t at_ns = world->now_ns + SLICE_NS, wake;
+
+    if (!more) {
+        wake = gx_core_wake(site->core, sim_clock(world, site));
+        if (wake == UINT64_MAX)
+            return;
+        at_ns = wake > site->clock_offset_ns + world->now_ns ? wake - site->clock_offset_ns : world->now_ns;
+        if (at_ns > world->now_ns)
+            at_ns += sim_below(&world->random, world->params.wake_late_ns_max + 1);
+        if (at_ns < world->now_ns + LOOP_NS)
+            at_ns = world->now_ns + LOOP_NS;
+    }
+    if (site->leaving && at_ns > site->leave_until_ns)
+        at_ns = site->leave_until_ns;
+    sim_site_wake(world, site, at_ns);
+}
+
+/* The loop of core.h. A crash may hit between any two parts of it. */
+void sim_site_step(struct sim_world *world, struct sim_site *site)
+{
+    char note[GX_NOTE_BYTES];
+
+    if (!site->up || site->paused)
+        return;
+    site->step_at_ns = SIM_NEVER;
+    site->idle_steps = site->inbox_head ? 0 : site->idle_steps + 1;
+    if (site->idle_steps > SPIN_STEPS)
+        sim_fail(world, "SPIN", "site %u: %u passes of the loop in a row without a packet", site->index, SPIN_STEPS);
+    receive(world, site);
+    if (fuse_burns(world, site))
+        return;
+    commands(world, site);
+    sim_disk_acknowledge(world, site);
+    bool more = poll_slices(world, site);
+    if (fuse_burns(world, site))
+        return;
+    for (uint32_t i = 0; i < site->port.sent_count; i++)
+        gx_core_release(site->core, site->port.sent[i]);
+    site->port.sent_count = 0;
+    more |= transmit(world, site);
+    if (fuse_burns(world, site))
+        return;
+    journal(world, site);
+    if (fuse_burns(world, site))
+        return;
+    events(world, site);
+    while (gx_core_note(site->core, note))
+        sim_trace(world, (int)site->index, "note: %s", note);
+    detached(world, site);
+    if (fuse_burns(world, site) || leave_done(world, site))
+        return;
+    sleep_until(world, site, more);
+}

@@ -1,0 +1,121 @@
+#include "sim/watch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/heap.h"
+#include "sim/ledger.h"
+#include "wire/state.h"
+
+#define BUCKETS 4096
+#define ROWS 256
+
+struct block {
+    uint64_t rows[ROWS / 64];
+    uint32_t count; /* rows used in this pass over the code */
+};
+
+struct transfer {
+    struct transfer *next;
+    uint32_t from, to, life, id;
+    uint32_t block_count;
+    struct block *blocks;
+};
+
+struct sim_watch {
+    uint32_t life[GX_SITES_MAX];
+    struct transfer *buckets[BUCKETS];
+};
+
+static uint32_t load32(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+struct sim_watch *sim_watch_create(void)
+{
+    return sim_alloc(sizeof(struct sim_watch));
+}
+
+void sim_watch_destroy(struct sim_watch *watch)
+{
+    for (uint32_t i = 0; i < BUCKETS; i++) {
+        while (watch->buckets[i]) {
+            struct transfer *transfer = watch->buckets[i];
+            watch->buckets[i] = transfer->next;
+            free(transfer->blocks);
+            free(transfer);
+        }
+    }
+    free(watch);
+}
+
+void sim_watch_restarted(struct sim_watch *watch, uint32_t site)
+{
+    watch->life[site]++;
+}
+
+static struct transfer *transfer_find(struct sim_watch *watch, uint32_t from, uint32_t to, uint32_t id)
+{
+    uint32_t life = watch->life[from];
+    struct transfer **at = &watch->buckets[sim_mix(id ^ (uint64_t)from << 40 ^ (uint64_t)to << 48) % BUCKETS];
+
+    for (struct transfer *transfer = *at; transfer; transfer = transfer->next)
+        if (transfer->from == from && transfer->to == to && transfer->life == life && transfer->id == id)
+            return transfer;
+    struct transfer *transfer = sim_alloc(sizeof(*transfer));
+    *transfer = (struct transfer){.next = *at, .from = from, .to = to, .life = life, .id = id};
+    *at = transfer;
+    return transfer;
+}
+
+static void watch_shard(struct sim_world *world, struct sim_watch *watch, uint32_t from, uint32_t to,
+                        const struct sim_shard *shard)
+{
+    if (shard->block > 1u << 16 || shard->k == 0) {
+        sim_fail(world, "I8", "site %u sends a shard of block %u with k %u", from, shard->block, shard->k);
+        return;
+    }
+    struct transfer *transfer = transfer_find(watch, from, to, shard->transfer);
+    if (shard->block >= transfer->block_count) {
+        transfer->blocks = sim_grow(transfer->blocks, shard->block + 1, sizeof(*transfer->blocks));
+        memset(transfer->blocks + transfer->block_count, 0,
+               (shard->block + 1 - transfer->block_count) * sizeof(*transfer->blocks));
+        transfer->block_count = shard->block + 1;
+    }
+    struct block *block = &transfer->blocks[shard->block];
+    uint64_t bit = 1ull << (shard->index & 63);
+    if (block->rows[shard->index / 64] & bit)
+        sim_fail(world, "I8", "site %u sends row %u of block %u of transfer %u to site %u again after %u of %u rows", from,
+                 shard->index, shard->block, shard->transfer, to, block->count, ROWS);
+    block->rows[shard->index / 64] |= bit;
+    if (++block->count == ROWS)
+        memset(block, 0, sizeof(*block));
+}
+
+static void watch_status(struct sim_world *world, uint32_t from, const uint8_t *message, size_t bytes)
+{
+    struct gx_status status;
+
+    if (!gx_status_parse(&status, message, bytes)) {
+        sim_fail(world, "WIRE", "site %u sends a STATUS of %zu bytes that cannot be parsed", from, bytes);
+        return;
+    }
+    for (uint32_t i = 0; i < status.record_count; i++)
+        sim_ledger_seen(world, status.run, status.fragment, &status.records[i]);
+}
+
+bool sim_watch_packet(struct sim_world *world, struct sim_watch *watch, uint32_t from, uint32_t to,
+                      const struct sim_content *content, struct sim_shard *shard)
+{
+    const uint8_t *header = content->data;
+    size_t payload_bytes = content->bytes - GX_HEADER_BYTES;
+
+    if ((header[0] & 15) == 3 && payload_bytes > 0 && header[GX_HEADER_BYTES] == GX_CONTROL_STATUS)
+        watch_status(world, from, header + GX_HEADER_BYTES, payload_bytes);
+    if ((header[0] & 15) != 1)
+        return false;
+    *shard = (struct sim_shard){load32(header + 16), load32(header + 20), header[24], header[25]};
+    watch_shard(world, watch, from, to, shard);
+    return true;
+}

@@ -1,0 +1,464 @@
+/* The coordinator as a state machine: REPORTs go in by hand, STATUSes and journal entries come out. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "exchange/coordinator.h"
+#include "transfer/digest.h"
+
+#define S 1000000000ull
+
+static char names[GX_SITES_MAX][GX_NAME_MAX] = {"a", "b", "c"};
+
+struct bench {
+    struct gx_coordinator *c;
+    struct gx_notes notes;
+    uint64_t now, order;
+    uint64_t heard[GX_SITES_MAX];
+    struct gx_report reports[GX_SITES_MAX];
+    uint32_t site_count;
+};
+
+static struct gx_digest digest_of(unsigned value)
+{
+    struct gx_digest d;
+    memset(&d, 0, sizeof(d));
+    memcpy(d.b, &value, sizeof(value));
+    return d;
+}
+
+static void start(struct bench *b, uint32_t sites, uint32_t min_sites)
+{
+    struct gx_coordinator_config config = {.site_count = sites,
+                                           .names = (const char(*)[GX_NAME_MAX])names,
+                                           .deadline_ns = 5 * S,
+                                           .fetch_wait_ns = 5 * S,
+                                           .rewind_after_ns = 30 * S,
+                                           .start_sites = sites,
+                                           .min_sites = min_sites,
+                                           .keep_rounds = 2};
+    memset(b, 0, sizeof(*b));
+    b->now = 10 * S;
+    b->site_count = sites;
+    b->c = gx_coordinator_create(&config, &b->notes, b->now);
+    for (uint32_t i = 0; i < sites; i++) {
+        struct gx_report *r = &b->reports[i];
+        strcpy(r->run, "run");
+        r->schema = (struct gx_schema_summary){
+            .fragment_count = 1, .shard_bytes = 1408, .param_count = 100};
+        r->epoch = 1;
+        r->flags = GX_REPORT_TRAINER | GX_REPORT_STATE;
+        r->state = digest_of(100);
+    }
+}
+
+/* Says what every site in `who` reports, and evaluates. */
+static void say(struct bench *b, uint32_t who)
+{
+    for (uint32_t i = 0; i < b->site_count; i++)
+        if (who >> i & 1) {
+            b->heard[i] = b->now;
+            gx_coordinator_report(b->c, i, &b->reports[i], ++b->order, b->now);
+        }
+    gx_coordinator_tick(b->c, b->heard, b->now);
+}
+
+static void pass(struct bench *b, uint64_t ns, uint32_t alive)
+{
+    for (uint64_t step = 0; step < ns; step += S / 10) {
+        b->now += S / 10;
+        say(b, alive);
+    }
+}
+
+static void offer(struct bench *b, uint32_t site, uint64_t round, unsigned bytes)
+{
+    struct gx_report *r = &b->reports[site];
+    r->flags |= GX_REPORT_OFFER;
+    r->offer_round = round;
+    r->offer_weight = 10 + site;
+    r->offer_digest = digest_of(bytes);
+    r->offer_base = r->state;
+}
+
+static void hold(struct bench *b, uint32_t site, uint64_t round, uint32_t owner, unsigned bytes)
+{
+    struct gx_report *r = &b->reports[site];
+    if (r->held_round != round)
+        r->held = 0;
+    r->held_round = round;
+    r->held |= 1u << owner;
+    r->held_digests[owner] = digest_of(bytes);
+}
+
+/* The entry that waits to be written; asserts that there is one. */
+static struct gx_journal_entry written(struct bench *b, uint64_t *sequence)
+{
+    uint8_t bytes[GX_JOURNAL_ENTRY_MAX_BYTES];
+    struct gx_journal_entry entry;
+    size_t size = gx_coordinator_journal(b->c, sequence, bytes);
+    assert_true(size > 0);
+    assert_int_equal(gx_journal_parse(bytes, size, &entry), 0);
+    return entry;
+}
+
+static bool quiet(struct bench *b)
+{
+    uint8_t bytes[GX_JOURNAL_ENTRY_MAX_BYTES];
+    uint64_t sequence;
+    return gx_coordinator_journal(b->c, &sequence, bytes) == 0;
+}
+
+static struct gx_status status_for(struct bench *b, uint32_t site)
+{
+    struct gx_status s, last;
+    bool any = false;
+    b->now += GX_STATE_INTERVAL_NS;
+    while (gx_coordinator_status(b->c, site, &s, b->now)) {
+        last = s;
+        any = true;
+    }
+    assert_true(any);
+    return last;
+}
+
+static void both_offer_and_hold(struct bench *b, uint64_t round)
+{
+    offer(b, 0, round, 1);
+    offer(b, 1, round, 2);
+    hold(b, 0, round, 1, 2);
+    hold(b, 1, round, 0, 1);
+    say(b, 3);
+}
+
+static void decides_when_all_present_are_eligible(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 2, 1);
+    both_offer_and_hold(&b, 1);
+    struct gx_journal_entry e = written(&b, &sequence);
+    assert_int_equal(e.record.members, 3);
+    assert_int_equal(e.record.divisor, 21);
+    assert_true(gx_digest_equal(&e.record.base, &b.reports[0].state));
+    gx_coordinator_destroy(b.c);
+}
+
+static void nobody_sees_a_record_before_it_is_durable(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 2, 1);
+    both_offer_and_hold(&b, 1);
+    written(&b, &sequence);
+    assert_int_equal(status_for(&b, 1).decided, 0);
+    gx_coordinator_journal_done(b.c, sequence, b.now);
+    assert_int_equal(status_for(&b, 1).decided, 1);
+    gx_coordinator_destroy(b.c);
+}
+
+static void an_offer_that_only_its_owner_holds_is_not_eligible(void **state)
+{
+    (void)state;
+    struct bench b;
+    start(&b, 2, 1);
+    offer(&b, 0, 1, 1);
+    offer(&b, 1, 1, 2);
+    say(&b, 3);
+    assert_true(quiet(&b));
+    hold(&b, 0, 1, 1, 2);
+    say(&b, 3);
+    assert_true(quiet(&b)); /* a's is still held by a alone */
+    gx_coordinator_destroy(b.c);
+}
+
+static void held_under_another_digest_does_not_count(void **state)
+{
+    (void)state;
+    struct bench b;
+    start(&b, 2, 1);
+    offer(&b, 0, 1, 1);
+    offer(&b, 1, 1, 2);
+    hold(&b, 0, 1, 1, 2);
+    hold(&b, 1, 1, 0, 99);
+    say(&b, 3);
+    assert_true(quiet(&b));
+    gx_coordinator_destroy(b.c);
+}
+
+static void the_deadline_decides_with_what_is_eligible(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 3, 1);
+    both_offer_and_hold(&b, 1);
+    say(&b, 7); /* c trains on */
+    assert_true(quiet(&b));
+    pass(&b, 5 * S, 7);
+    assert_int_equal(written(&b, &sequence).record.members, 3);
+    gx_coordinator_destroy(b.c);
+}
+
+static void fewer_than_min_sites_is_void_at_the_deadline(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 2, 2);
+    say(&b, 3);
+    offer(&b, 0, 1, 1);
+    say(&b, 3);
+    pass(&b, 5 * S, 3);
+    struct gx_journal_entry e = written(&b, &sequence);
+    assert_int_equal(e.record.members, 0);
+    assert_int_equal(e.record.divisor, 0);
+    gx_coordinator_destroy(b.c);
+}
+
+static void a_site_that_fell_silent_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 3, 1);
+    say(&b, 7);
+    both_offer_and_hold(&b, 1);
+    assert_true(quiet(&b));
+    pass(&b, 3 * S, 3);
+    assert_int_equal(written(&b, &sequence).record.members, 3);
+    gx_coordinator_destroy(b.c);
+}
+
+static void round_one_waits_for_all_sites(void **state)
+{
+    (void)state;
+    struct bench b;
+    start(&b, 3, 1);
+    both_offer_and_hold(&b, 1);
+    pass(&b, 20 * S, 3);
+    assert_true(quiet(&b));
+    gx_coordinator_destroy(b.c);
+}
+
+static void the_first_recorded_offer_stands(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 2, 1);
+    offer(&b, 0, 1, 1);
+    say(&b, 3);
+    offer(&b, 0, 1, 77); /* its trainer came back with other bytes */
+    offer(&b, 1, 1, 2);
+    hold(&b, 1, 1, 0, 77);
+    hold(&b, 0, 1, 1, 2);
+    say(&b, 3);
+    assert_true(quiet(&b));
+    pass(&b, 5 * S, 3);
+    assert_int_equal(written(&b, &sequence).record.members, 2);
+    gx_coordinator_destroy(b.c);
+}
+
+static void another_base_is_behind_and_not_a_member(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 3, 1);
+    b.reports[2].state = digest_of(666);
+    offer(&b, 2, 1, 3);
+    hold(&b, 0, 1, 2, 3);
+    hold(&b, 1, 1, 2, 3);
+    both_offer_and_hold(&b, 1);
+    say(&b, 7);
+    assert_int_equal(written(&b, &sequence).record.members, 3);
+    gx_coordinator_destroy(b.c);
+}
+
+static void on_a_tie_the_base_is_the_first_sites(void **state)
+{
+    (void)state;
+    struct bench b;
+    start(&b, 2, 1);
+    b.reports[1].state = digest_of(666);
+    say(&b, 3);
+    struct gx_status s = status_for(&b, 1);
+    assert_true(s.flags & GX_STATUS_BASE);
+    assert_true(gx_digest_equal(&s.base, &b.reports[0].state));
+    gx_coordinator_destroy(b.c);
+}
+
+static void a_restarted_coordinator_waits_for_reports(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 3, 1);
+    struct gx_journal_entry e = {.type = GX_JOURNAL_RECORD,
+                                 .run = "run",
+                                 .record = {.epoch = 1, .round = 1, .base = digest_of(100)}};
+    gx_coordinator_replay(b.c, &e);
+    for (int i = 0; i < 3; i++)
+        b.reports[i].applied = b.reports[i].decided = 1;
+    both_offer_and_hold(&b, 2);
+    pass(&b, 2 * S, 3);
+    assert_true(quiet(&b)); /* c may have been heard by a moment ago */
+    pass(&b, 2 * S, 3);
+    assert_int_equal(written(&b, &sequence).record.round, 2);
+    gx_coordinator_destroy(b.c);
+}
+
+static void a_record_that_the_log_lacks_stops_decisions(void **state)
+{
+    (void)state;
+    struct bench b;
+    start(&b, 2, 1);
+    b.reports[1].decided = b.reports[1].applied = 4;
+    b.reports[1].record_check = 1234;
+    both_offer_and_hold(&b, 1);
+    pass(&b, 10 * S, 3);
+    assert_true(quiet(&b));
+    assert_true(status_for(&b, 1).flags & GX_STATUS_HALTED);
+    char line[GX_NOTE_BYTES];
+    assert_true(gx_note_pop(&b.notes, line));
+    assert_non_null(strstr(line, "lacks"));
+    gx_coordinator_destroy(b.c);
+}
+
+static void a_lost_last_state_starts_an_epoch_from_the_newest(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 2, 1);
+    both_offer_and_hold(&b, 1);
+    written(&b, &sequence);
+    gx_coordinator_journal_done(b.c, sequence, b.now);
+    for (int i = 0; i < 2;
+         i++) { /* both gateways restarted: nothing is held, both are at round 0 */
+        gx_coordinator_restarted(b.c, (uint32_t)i);
+        b.reports[i].flags = GX_REPORT_TRAINER | GX_REPORT_STATE;
+        b.reports[i].held = b.reports[i].kept = 0;
+        b.reports[i].decided = 1;
+    }
+    pass(&b, 5 * S, 3);
+    struct gx_journal_entry e = written(&b, &sequence);
+    assert_int_equal(e.type, GX_JOURNAL_EPOCH);
+    assert_int_equal(e.epoch, 2);
+    assert_int_equal(e.starts[0].round, 0);
+    gx_coordinator_journal_done(b.c, sequence, b.now);
+    struct gx_status s = status_for(&b, 1);
+    assert_int_equal(s.epoch, 2);
+    assert_int_equal(s.decided, 0);
+    gx_coordinator_destroy(b.c);
+}
+
+static void no_epoch_while_somebody_can_rebuild_the_last_state(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 2, 1);
+    both_offer_and_hold(&b, 1);
+    written(&b, &sequence);
+    gx_coordinator_journal_done(b.c, sequence, b.now);
+    for (int i = 0; i < 2; i++)
+        b.reports[i].decided = 1;
+    b.reports[0].kept = 3;
+    pass(&b, 40 * S, 3);
+    assert_true(quiet(&b));
+    gx_coordinator_destroy(b.c);
+}
+
+static void a_fetching_site_holds_the_next_decision_for_a_while(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t sequence;
+    start(&b, 3, 1);
+    say(&b, 7);
+    for (uint64_t round = 1; round <= 2; round++) {
+        b.reports[2].flags |= GX_REPORT_FETCHING; /* the state of round 0 */
+        both_offer_and_hold(&b, round);
+        say(&b, 7);
+        assert_int_equal(written(&b, &sequence).record.round, round);
+        gx_coordinator_journal_done(b.c, sequence, b.now);
+        for (int i = 0; i < 2; i++) {
+            b.reports[i].applied = b.reports[i].decided = b.reports[i].reduced = round;
+            b.reports[i].state = digest_of(100 + (unsigned)round);
+        }
+    }
+    both_offer_and_hold(&b, 3);
+    say(&b, 7);
+    pass(&b, 4 * S, 7);
+    assert_true(quiet(&b));
+    pass(&b, 2 * S, 7);
+    assert_int_equal(written(&b, &sequence).record.round, 3);
+    gx_coordinator_destroy(b.c);
+}
+
+static void a_schema_that_differs_is_refused_by_name(void **state)
+{
+    (void)state;
+    struct bench b;
+    start(&b, 2, 1);
+    b.reports[1].schema.param_count = 101;
+    b.reports[1].schema.digest = digest_of(5);
+    say(&b, 3);
+    struct gx_status s = status_for(&b, 1);
+    assert_int_equal(s.reason, GX_REASON_SCHEMA);
+    assert_int_equal(s.present, 1);
+    assert_int_equal(s.schema.param_count, 100);
+    char line[GX_NOTE_BYTES];
+    assert_true(gx_note_pop(&b.notes, line));
+    assert_non_null(strstr(line, "parameter count"));
+    gx_coordinator_destroy(b.c);
+}
+
+static void an_older_report_does_not_replace_a_newer_one(void **state)
+{
+    (void)state;
+    struct bench b;
+    start(&b, 2, 1);
+    both_offer_and_hold(&b, 1);
+    struct gx_report old = b.reports[1];
+    gx_coordinator_destroy(b.c);
+    start(&b, 2, 1);
+    say(&b, 3);
+    gx_coordinator_report(b.c, 1, &old, 0, b.now);
+    gx_coordinator_tick(b.c, b.heard, b.now);
+    assert_int_equal(status_for(&b, 0).offers, 0);
+    gx_coordinator_destroy(b.c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decides_when_all_present_are_eligible),
+        cmocka_unit_test(nobody_sees_a_record_before_it_is_durable),
+        cmocka_unit_test(an_offer_that_only_its_owner_holds_is_not_eligible),
+        cmocka_unit_test(held_under_another_digest_does_not_count),
+        cmocka_unit_test(the_deadline_decides_with_what_is_eligible),
+        cmocka_unit_test(fewer_than_min_sites_is_void_at_the_deadline),
+        cmocka_unit_test(a_site_that_fell_silent_is_not_waited_for),
+        cmocka_unit_test(round_one_waits_for_all_sites),
+        cmocka_unit_test(the_first_recorded_offer_stands),
+        cmocka_unit_test(another_base_is_behind_and_not_a_member),
+        cmocka_unit_test(on_a_tie_the_base_is_the_first_sites),
+        cmocka_unit_test(a_restarted_coordinator_waits_for_reports),
+        cmocka_unit_test(a_record_that_the_log_lacks_stops_decisions),
+        cmocka_unit_test(a_lost_last_state_starts_an_epoch_from_the_newest),
+        cmocka_unit_test(no_epoch_while_somebody_can_rebuild_the_last_state),
+        cmocka_unit_test(a_fetching_site_holds_the_next_decision_for_a_while),
+        cmocka_unit_test(a_schema_that_differs_is_refused_by_name),
+        cmocka_unit_test(an_older_report_does_not_replace_a_newer_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,341 @@
+#!/usr/bin/env python3
+"""make demo: several sites on this machine train one GPT on English text, each with its own gxd, over a lossy link.
+
+Settings come from the environment (make demo SITES=4 LOSS=0.05): SITES LOSS DELAY RATE ROUNDS.
+Exit status: 0 all sites ended with the same parameters; 1 not, or something failed; 2 a setting is wrong; 130 Ctrl-C.
+Only loopback is used; every process and file is gone afterwards (after a failure the logs stay, and their place is said).
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+import table  # noqa: E402
+import text as english  # noqa: E402
+from processes import Failed, Stage  # noqa: E402
+
+SITES_MAX = 8
+INNER_STEPS = 50
+MODEL = ["--layers", "4", "--width", "128", "--heads", "4", "--context", "64", "--batch", "8",
+         "--inner-steps", str(INNER_STEPS), "--threads", "1", "--sample", "160"]
+RUN = "demo"
+READY_S = 20.0
+STALL_S = 150.0
+# One thread each, and none that spins while the others work: the sites share this machine's cores.
+QUIET = {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+class Settings:
+    def __init__(self, environment):
+        self.sites = self.whole(environment, "SITES", 2, 2, SITES_MAX)
+        self.rounds = self.whole(environment, "ROUNDS", 10, 1, 1000)
+        self.loss = self.matching(environment, "LOSS", "0.01", r"0(\.\d+)?|\d+(\.\d+)?%", "a share below 1: 0.01 or 1%")
+        self.delay = self.matching(environment, "DELAY", "25ms", r"\d+(\.\d+)?(us|ms|s)", "a time: 25ms")
+        self.rate = self.matching(environment, "RATE", "200Mbit", r"\d+(\.\d+)?[kMG]bit", "a rate: 200Mbit")
+        self.names = [chr(ord("a") + i) for i in range(self.sites)]
+
+    @staticmethod
+    def whole(environment, key, default, low, high):
+        value = environment.get(key) or str(default)
+        if not value.isdecimal() or not low <= int(value) <= high:
+            raise ValueError(f"{key}={value}: must be a whole number from {low} to {high}")
+        return int(value)
+
+    @staticmethod
+    def matching(environment, key, default, pattern, right):
+        value = environment.get(key) or default
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{key}={value}: must be {right}")
+        return value
+
+    def rate_bps(self):
+        return float(self.rate[:-4]) * {"k": 1e3, "M": 1e6, "G": 1e9}[self.rate[-4]]
+
+
+def free_ports(count):
+    """UDP ports on loopback that nobody has now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+
+
+def megabytes(count):
+    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
+
+
+class Demo:
+    def __init__(self, settings, build, stage, screen):
+        self.settings, self.stage, self.screen = settings, stage, screen
+        self.bin = os.path.join(build, "bin")
+        self.data = os.path.join(build, "demo-data")
+        self.spent = []
+        self.logs = [table.Log(stage.path(f"train-{name}.json")) for name in settings.names]
+        self.control_log = table.Log(stage.path("control.json"))
+        self.links, self.wan = [], None
+        self.bad_exits = []
+
+    def program(self, name):
+        path = os.path.join(self.bin, name)
+        if not os.path.exists(path):
+            raise Failed(f"{path} does not exist; `make` builds it")
+        return path
+
+    @contextlib.contextmanager
+    def timed(self, what):
+        started = time.monotonic()
+        yield
+        self.spent.append((what, time.monotonic() - started))
+
+    # ---- the parts of the demo, in order ----
+
+    def make_tokens(self):
+        with self.timed("text"):
+            text, origin = english.load(self.data)
+            text, share = english.arrange(text)
+            path = self.stage.path("text")
+            with open(path, "wb") as f:
+                f.write(text)
+            for i, name in enumerate(self.settings.names):
+                self.stage.run("gx-tokens", [self.program("gx-tokens"), "--part", f"{i + 1}/{self.settings.sites}",
+                                             "--val-fraction", f"{share:.9f}", "--out", self.stage.path(name), path])
+            os.unlink(path)
+        self.screen.line(f"text      {len(text) / 1e6:.0f} MB of English from {origin}; each of {self.settings.sites} sites "
+                         f"has its own part, {100 * share:.0f}% spread over all is kept for validation")
+
+    def train(self, name, log, extra, part):
+        argv = [self.program("gx-train"), "--data", self.stage.path(f"{part}-train.bin"),
+                "--val", self.stage.path(f"{self.settings.names[0]}-val.bin"), "--rounds", str(self.settings.rounds),
+                "--json", log.path, *MODEL, *extra]
+        return self.stage.start(name, argv, QUIET, self.stage.path(name + ".out"))
+
+    def start_control(self):
+        return self.train("control", self.control_log, ["--seed", "1"], self.settings.names[0])
+
+    def finish_control(self, process):
+        log, rounds, changed, seen = self.control_log, self.settings.rounds, time.monotonic(), -1
+        while process.status() is None:
+            log.read()
+            if log.last() != seen:
+                seen, changed = log.last(), time.monotonic()
+                if seen >= 0:
+                    self.screen.live(f"control   round {seen} of {rounds}, validation loss "
+                                     f"{log.rounds[seen]['val_loss']:.4f}")
+            elif time.monotonic() - changed > STALL_S:
+                raise Failed(f"the control run finished no round for {STALL_S:.0f} s")
+            time.sleep(table.REFRESH_S)
+        self.stage.check()
+        log.read()
+        if log.last() < rounds:
+            raise Failed("the control run ended before its last round")
+
+    def start_network(self):
+        names, ports = self.settings.names, free_ports(2 * self.settings.sites)
+        listen, target = ports[:len(names)], ports[len(names):]
+        pairs = [f"127.0.0.1:{a}=127.0.0.1:{b}" for a, b in zip(listen, target)]
+        self.wan_process = self.stage.start(
+            "gx-wan", [self.program("gx-wan"), "--udp", *pairs, "--rate", self.settings.rate, "--delay",
+                       self.settings.delay, "--loss", self.settings.loss], out=self.stage.path("gx-wan.json"))
+        sites = "".join(f'  - {{name: {n}, address: "127.0.0.1:{p}"}}\n' for n, p in zip(names, listen))
+        self.gxds = []
+        for name, port in zip(names, target):
+            with open(self.stage.path(name + ".yaml"), "w") as f:
+                f.write(f'site: {name}\nport: {{udp: "127.0.0.1:{port}"}}\nsocket: {self.stage.path(name)}.sock\n'
+                        f"rate: {self.settings.rate}\nmemory: 1GiB\nsites:\n{sites}")
+            self.gxds.append(self.stage.start("gxd-" + name, [self.program("gxd"), "-c", self.stage.path(name + ".yaml")]))
+        for name in names:
+            self.wait_ready(name)
+
+    def gxctl(self, name, *words):
+        return [self.program("gxctl"), "-s", self.stage.path(name) + ".sock", "show", *words, "--json"]
+
+    def wait_ready(self, name):
+        deadline = time.monotonic() + READY_S
+        while True:
+            self.stage.check()
+            try:
+                self.stage.run("gxctl", self.gxctl(name), seconds=5)
+                return
+            except Failed as error:
+                if time.monotonic() > deadline:
+                    raise Failed(f"gxd of site {name} was not ready after {READY_S:.0f} s: {error}") from error
+            time.sleep(0.05)
+
+    def run_sites(self):
+        for i, (name, log) in enumerate(zip(self.settings.names, self.logs)):
+            self.train("train-" + name, log, ["-s", self.stage.path(name) + ".sock", "--run", RUN, "--seed", str(i + 1)],
+                       name)
+        why = table.follow(self.screen, self.settings.names, self.logs, self.settings.rounds, self.stage.check, STALL_S)
+        if why:
+            raise Failed(why)
+
+    def read_counters(self):
+        self.links = [json.loads(self.stage.run("gxctl", self.gxctl(name, "links"), seconds=5))
+                      for name in self.settings.names]
+        self.wan_process.signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 5
+        while not self.wan:
+            with open(self.stage.path("gx-wan.json")) as f:
+                text = f.read()
+            if text.endswith("\n"):
+                self.wan = json.loads(text.splitlines()[-1])
+            elif time.monotonic() > deadline:
+                raise Failed("gx-wan did not print its counters on SIGUSR1")
+            else:
+                time.sleep(0.02)
+
+    def stop_network(self):
+        for process in self.gxds + [self.wan_process]:
+            process.signal(signal.SIGTERM)
+        for process in self.gxds + [self.wan_process]:
+            status = process.end(5)
+            if status != 0:
+                self.bad_exits.append(f"{process.name}: exit status {status} after SIGTERM")
+
+    # ---- the verdict ----
+
+    def verdict(self):
+        rounds, line = self.settings.rounds, self.screen.line
+        finals = [log.rounds[rounds] for log in self.logs]
+        digests = {f["digest"] for f in finals}
+        line()
+        self.screen.title("verdict")
+        if len(digests) == 1:
+            line(f"  parameters     identical, bit for bit, at all {len(finals)} sites: {finals[0]['digest']}")
+        else:
+            line("  parameters     DIFFERENT: " + ", ".join(f"{n} {f['digest'][:12]}" for n, f in
+                                                             zip(self.settings.names, finals)))
+        self.tell_loss(finals)
+        self.tell_bytes(finals)
+        self.tell_losses()
+        for text in self.bad_exits:
+            line(f"  ended badly    {text}")
+        line("  time           " + ", ".join(f"{what} {s:.0f} s" for what, s in self.spent) +
+             f"; in all {sum(s for _, s in self.spent):.0f} s")
+        return len(digests) == 1 and not self.bad_exits
+
+    def tell_loss(self, finals):
+        first = self.logs[0].rounds.get(0)
+        shared, alone = finals[0]["val_loss"], self.control_log.rounds[self.settings.rounds]["val_loss"]
+        start = f"{first['val_loss']:.4f} → " if first else ""
+        comparison = "below" if shared < alone else "NOT below"
+        self.screen.line(f"  validation     {start}{shared:.4f} after {self.settings.rounds} rounds of {INNER_STEPS} steps at "
+                         f"each site")
+        self.screen.line(f"                 {comparison} {alone:.4f}, which site {self.settings.names[0]} reaches alone with "
+                         f"the same compute and no exchange ({alone - shared:+.4f})")
+
+    def tell_bytes(self, finals):
+        sites, steps = self.settings.sites, self.settings.rounds * INNER_STEPS
+        params = self.logs[0].start["parameters"]
+        sent = sum(f["sent_bytes_total"] for f in finals)
+        spare = sum(f["redundant_bytes_total"] for f in finals)
+        # Each site sends 2 (N-1)/N of the gradients in a ring all-reduce, the least that any can do.
+        synchronous = sites * steps * 2 * (sites - 1) / sites * params * 4
+        seconds = synchronous / sites * 8 / self.settings.rate_bps()
+        self.screen.line(f"  bytes          {megabytes(sent)} sent by all sites, {megabytes(spare)} of it parity")
+        self.screen.line(f"                 synchronous data-parallel training: {megabytes(synchronous)} "
+                         f"({synchronous / max(sent, 1):.0f} times as much, {seconds:.0f} s of {self.settings.rate} alone)")
+        self.screen.line(f"                 = 2 (N-1)/N x 4 B x {params:,} parameters x {steps} steps x {sites} sites (ring all-reduce)")
+
+    def tell_losses(self):
+        line, names = self.screen.line, self.settings.names
+        line("  losses         path     gx-wan dropped   of packets    lanes counted   of expected")
+        for path in self.wan["paths"]:
+            a, b = names[path["from"]], names[path["to"]]
+            dropped = path["path"]["packets"] - path["path"]["delivered_packets"]
+            lost, expected = self.lane_counts(receiver=path["to"], sender=a)
+            line(f"                 {a} → {b} {dropped:>18,} {path['path']['packets']:>12,} {lost:>16,} {expected:>13,}")
+        queue = sum(p["up"]["packets"] - p["up"]["delivered_packets"] + p["down"]["packets"] -
+                    p["down"]["delivered_packets"] for p in self.wan["ports"])
+        line(f"                 dropped by gx-wan's full queues: {queue:,}")
+
+    def lane_counts(self, receiver, sender):
+        for link in self.links[receiver]["links"]:
+            if link["peer"] == sender:
+                return link["lost_packets"], link["expected_packets"]
+        raise Failed(f"gxctl show links --json of site {self.settings.names[receiver]} has no link to {sender}")
+
+    def sample(self):
+        try:
+            with open(self.stage.path(f"train-{self.settings.names[0]}.out"), errors="replace") as f:
+                parts = f.read().split("--- sample ---\n")
+        except OSError:
+            return
+        if len(parts) == 2:
+            self.screen.line()
+            self.screen.title("what the shared model writes")
+            for text in parts[1].splitlines():
+                if text.strip("-") or not text:
+                    self.screen.line("  " + text)
+
+    def run(self):
+        s = self.settings
+        self.screen.title(f"gx demo: {s.sites} sites, {s.rounds} rounds of {INNER_STEPS} inner steps, link {s.rate}, "
+                          f"{s.delay} one way, loss {s.loss}")
+        self.make_tokens()
+        # Beside the sites only where it takes no core from them.
+        beside = (os.cpu_count() or 1) > s.sites + 1
+        control = self.start_control()
+        if not beside:
+            with self.timed("control run"):
+                self.finish_control(control)
+        with self.timed("sites" + (" and control run" if beside else "")):
+            self.start_network()
+            self.screen.line(f"network   gx-wan relays between {s.sites} gxd; the first site, {s.names[0]}, coordinates")
+            self.run_sites()
+            self.read_counters()
+            self.stop_network()
+            if beside:
+                self.finish_control(control)
+        good = self.verdict()
+        self.sample()
+        return good
+
+
+def interrupted(number, _frame):
+    raise KeyboardInterrupt(number)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--build", default="build", help="where make built (default: build)")
+    options = parser.parse_args()
+    screen = table.Screen()
+    try:
+        settings = Settings(os.environ)
+    except ValueError as error:
+        print(f"make demo: {error}", file=sys.stderr)
+        return 2
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    stage, code = None, 1
+    try:
+        stage = Stage()
+        code = 0 if Demo(settings, os.path.abspath(options.build), stage, screen).run() else 1
+    except Failed as error:
+        screen.line()
+        print(f"make demo: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        screen.line("interrupted")
+        code = 130
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if stage:
+            stage.close(keep=code == 1)
+            if code == 1:
+                print(f"make demo: logs are in {stage.directory}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+/* gx_perf_options: gx-perf's command line. */
+#ifndef GX_PERF_OPTIONS_H
+#define GX_PERF_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gx-perf/bound.h"
+#include "gx.h"
+
+#define GX_PERF_SOCKET_DEFAULT "/run/gx/gxd.sock"
+#define GX_PERF_ROUNDS_MAX 1000000u
+
+struct gx_perf_options {
+    const char *socket, *run; /* point into argv or the environment */
+    uint64_t bytes;           /* of a contribution at most */
+    uint32_t rounds;          /* counted: one more is the warm-up */
+    enum gx_format format;
+    enum gx_digest_kind digest;
+    bool check, json;
+    struct gx_perf_link link;
+    uint64_t wait_ns;    /* for gxd's socket */
+    uint64_t timeout_ns; /* for anything else to happen */
+};
+
+enum gx_perf_options_result { GX_PERF_OPTIONS_RUN, GX_PERF_OPTIONS_HELP, GX_PERF_OPTIONS_USAGE };
+
+/* HELP: it was printed on stdout. USAGE: what is wrong was printed on stderr. */
+enum gx_perf_options_result gx_perf_options_parse(int argc, char **argv,
+                                                  struct gx_perf_options *out);
+
+#endif

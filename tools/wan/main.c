@@ -1,0 +1,146 @@
+/* gx-wan: an impaired wide-area network between sites. docs/gx-wan.md. */
+#include "wan/options.h"
+#include "wan/relay.h"
+#include "wan/report.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TIMER_SLACK_NS 1000
+#define BREATH_NS 100000
+#define LIVE_NS 1000000000u
+
+static volatile sig_atomic_t stop_asked, report_asked;
+
+static void on_signal(int number)
+{
+    if (number == SIGUSR1)
+        report_asked = 1;
+    else
+        stop_asked = 1;
+}
+
+/* Signals are only let in while the loop sleeps, so none is missed between a look at the flags and
+ * the sleep. */
+static void catch_signals(sigset_t *while_asleep)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGUSR1};
+    struct sigaction action = {.sa_handler = on_signal};
+    sigset_t blocked;
+
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        sigaction(numbers[i], &action, NULL);
+        sigaddset(&blocked, numbers[i]);
+    }
+    sigprocmask(SIG_BLOCK, &blocked, while_asleep);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        sigdelset(while_asleep, numbers[i]);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Until one of the first `socket_count` sockets has a packet, a signal arrives, or until_ns (UINT64_MAX: for
+ * ever) has come; -errno. */
+static int sleep_until(struct gx_wan_relay *relay, uint32_t socket_count, uint64_t until_ns,
+                       const sigset_t *while_asleep)
+{
+    uint64_t now_ns = gx_wan_relay_now_ns();
+    uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    struct timespec timeout = {.tv_sec = (time_t)(left_ns / 1000000000u),
+                               .tv_nsec = (long)(left_ns % 1000000000u)};
+
+    int ready =
+        ppoll(relay->polls, socket_count, until_ns == UINT64_MAX ? NULL : &timeout, while_asleep);
+    if (ready >= 0)
+        return 0;
+    for (uint32_t i = 0; i < socket_count; i++)
+        relay->polls[i].revents = 0;
+    return errno == EINTR ? 0 : -errno;
+}
+
+/* With packets in flight a turn of the loop takes BREATH_NS at least, so that under load they are received and
+ * sent in batches. Receive times come from the kernel, so what waits is not delayed twice. */
+static int sleep_for_work(struct gx_wan_relay *relay, uint64_t turn_ns, uint64_t wake_ns,
+                          const sigset_t *while_asleep)
+{
+    uint64_t breath_ns = turn_ns + BREATH_NS;
+    uint64_t due_ns = gx_wan_relay_due_ns(relay);
+    bool in_flight = due_ns != UINT64_MAX;
+
+    due_ns = earlier(later(due_ns, breath_ns), wake_ns);
+    int rc = sleep_until(relay, relay->socket_count, due_ns, while_asleep);
+    if (rc == 0 && in_flight && gx_wan_relay_now_ns() < breath_ns)
+        rc = sleep_until(relay, 0, breath_ns, while_asleep);
+    return rc;
+}
+
+static int run(struct gx_wan_relay *relay, const sigset_t *while_asleep)
+{
+    struct gx_wan_report_live live = {0};
+    uint64_t live_ns = isatty(STDERR_FILENO) ? gx_wan_relay_now_ns() + LIVE_NS : UINT64_MAX;
+    int rc = 0;
+
+    while (!stop_asked && rc == 0) {
+        uint64_t now_ns = gx_wan_relay_now_ns();
+        gx_wan_relay_deliver(relay, now_ns);
+        if (now_ns >= live_ns) {
+            gx_wan_report_live(relay, &live, now_ns, stderr);
+            live_ns = now_ns + LIVE_NS;
+        }
+        if (report_asked) {
+            report_asked = 0;
+            gx_wan_report_json(relay, stdout);
+            if (relay->log)
+                fflush(relay->log);
+        }
+        rc = sleep_for_work(relay, now_ns, live_ns, while_asleep);
+        gx_wan_relay_receive(relay);
+    }
+    if (live.at_ns > 0)
+        fputc('\n', stderr);
+    if (rc != 0)
+        fprintf(stderr, "gx-wan: cannot wait for packets: %s\n", strerror(-rc));
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static struct gx_wan_relay relay;
+    struct gx_wan_options options;
+    sigset_t while_asleep;
+
+    switch (gx_wan_options_parse(argc, argv, &options)) {
+    case GX_WAN_OPTIONS_HELP:
+        return 0;
+    case GX_WAN_OPTIONS_USAGE:
+        return 2;
+    case GX_WAN_OPTIONS_RUN:
+        break;
+    }
+    catch_signals(&while_asleep);
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    int rc = gx_wan_relay_open(&relay, &options);
+    if (rc == 0) {
+        fputs("ready\n", stderr);
+        rc = run(&relay, &while_asleep);
+        gx_wan_report_json(&relay, stdout);
+    }
+    gx_wan_relay_close(&relay);
+    return rc == 0 ? 0 : 1;
+}

@@ -1,0 +1,27 @@
+/* gx_wan_packetlog: one line per packet that enters the relay, for tests that ask when something
+ * was on the wire.
+ *
+ *   1722470400.123456 0 1 1456 1 pass 4711
+ *   time              from to bytes type verdict number [content]
+ *
+ * time     CLOCK_REALTIME at which the kernel received it, seconds
+ * from to  indices of the ports on the command line; "-" for a stranger
+ * bytes    of UDP payload
+ * type     low nibble of the payload's first byte: 0 hello, 1 shard, 2 feedback, 3 control, 4 probe
+ * verdict  pass, dup, corrupt, or what dropped it: queue, loss, burst, outage, buffer, stranger. A
+ * later line of the same packet with "down-queue" says that the receiver's downlink dropped it
+ * after all. number   the gx packet number; "-" when the payload is not a gx packet content  of a
+ * gx control packet: the first 8 bytes after the gx header, in hex
+ */
+#ifndef GX_WAN_PACKETLOG_H
+#define GX_WAN_PACKETLOG_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+/* Writes a line into `log`, a buffered stream; NULL: does nothing. `from` and `to` below 0: a
+ * stranger. */
+void gx_wan_packetlog_write(FILE *log, uint64_t realtime_ns, int from, int to,
+                            const uint8_t *payload, uint32_t bytes, const char *verdict);
+
+#endif
