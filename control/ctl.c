@@ -42,7 +42,7 @@ static void print_help(FILE *out)
     fputs("\nOptions:\n"
           "  -s, --socket PATH  gxd's socket (default: $GX_SOCKET, else " GX_CTL_SOCKET_DEFAULT
           ")\n"
-          "  --state DIR        gxd's state directory, where its config sets one (default: "
+          "  --state DIR        gxd's state directory (default: "
           "SOCKET.state)\n"
           "  --json             of any show: one JSON object, units in the keys\n"
           "  -h, --help         this\n"

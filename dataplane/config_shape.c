@@ -79,8 +79,7 @@ static size_t distance(const char *a, const char *b)
     return row[b_length];
 }
 
-/* The words that may stand in a mapping: its keys, and at the top the names of the other mappings.
- */
+/* The words that may stand in a mapping: its keys, and at the top the names of the others. */
 static const char *scope_word(enum gx_config_scope scope, unsigned i)
 {
     static const char *const mappings[] = {"port", "log", "sites"};

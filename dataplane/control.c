@@ -265,7 +265,7 @@ static void attach_begin(struct gx_control_socket *control, struct gx_client *cl
 {
     char text[GX_MAP_TEXT_MAX] = "";
     enum gx_reason reason;
-    uint64_t arena_bytes;
+    uint64_t arena_bytes = 0;
     int ret;
 
     client->request.run[GX_NAME_MAX - 1] = '\0';
@@ -614,9 +614,9 @@ void gx_control_notice(struct gx_control_socket *control, const struct gx_notice
 
 void gx_control_close(struct gx_control_socket *control)
 {
-    for (uint32_t i = 0; i < GX_CLIENTS_MAX; i++)
-        if (control->clients[i].state != GX_CLIENT_FREE)
-            client_hang_up(&control->clients[i]);
     close(control->listen_fd);
     unlink(control->config->socket);
+    for (uint32_t i = 0; i < GX_CLIENTS_MAX; i++)
+        if (control->clients[i].state != GX_CLIENT_FREE)
+            client_free(control, &control->clients[i]);
 }

@@ -86,7 +86,7 @@ int gx_control_lock(const char *socket_path, char *error, size_t error_bytes);
 int gx_control_open(struct gx_control_socket *control, const struct gx_config *config,
                     const struct gx_core_config *core_config, struct gx_worker *worker,
                     struct gx_counters *counters, char *error, size_t error_bytes);
-/* Hangs up on everybody and removes the socket. */
+/* Removes the socket, hangs up on everybody and frees their runs: after the worker and the core have ended. */
 void gx_control_close(struct gx_control_socket *control);
 
 /* Descriptors to poll, GX_CONTROL_FDS at most; serve takes them back with their revents. */

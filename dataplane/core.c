@@ -119,10 +119,10 @@ int gx_core_attach(struct gx_core *core, struct gx_run *run, enum gx_reason *rea
 void gx_core_detach(struct gx_core *core, struct gx_run *run, uint64_t now)
 {
     struct gx_exchange *ex = core->exchange;
-    (void)now;
     if (!run->trainer)
         return;
     run->trainer = false;
+    run->detached_ns = now;
     gx_serve_pin_close(ex, run);
     for (uint32_t k = 0; k < run->fragment_count; k++) {
         struct gx_fragment *f = &run->fragments[k];

@@ -216,6 +216,7 @@ def environment(san=False):
     env = dict(os.environ)
     env["CMOCKA_MESSAGE_OUTPUT"] = "TAP"
     env["GX_BIN"] = os.path.join(ROOT, ASAN if san else BUILD, "bin")
+    env["PYTHONDONTWRITEBYTECODE"] = "1"
     env["OMP_WAIT_POLICY"] = "passive"
     env["OPENBLAS_NUM_THREADS"] = "1"
     if san:

@@ -427,7 +427,7 @@ static int join(struct diloco *d)
     int rc = gx_attach(t->options.socket_path, &d->gx);
     if (rc != 0) {
         t->gxd_missing = true;
-        return fail_gx(d, rc, t->options.socket_path);
+        return fail_gx(d, rc, "attach");
     }
     const struct gx_schema schema = {
         .run = t->options.run,

@@ -353,8 +353,17 @@ static uint32_t state_majority(const struct fragment *f, uint32_t sites, uint64_
     return best;
 }
 
+/* Before the first round a base that some sites have not named yet could turn out to be another. */
+static bool all_published(const struct gx_coordinator *c, const struct fragment *f)
+{
+    for (uint32_t i = 0; i < c->config.site_count; i++)
+        if (f->present >> i & 1 && !(report_of(f, i)->flags & GX_REPORT_STATE))
+            return false;
+    return true;
+}
+
 /* R6: fixed while collecting; before, as it would be fixed now. */
-static void base_find(struct run *run, struct fragment *f)
+static void base_find(const struct gx_coordinator *c, struct run *run, struct fragment *f)
 {
     if (f->armed)
         return;
@@ -362,7 +371,7 @@ static void base_find(struct run *run, struct fragment *f)
     if (run->epoch > 1 && f->decided == f->start_round) {
         f->base = f->start_state;
         f->base_known = true;
-    } else if (run->started) {
+    } else if (run->started && (f->decided > 0 || all_published(c, f))) {
         f->base_known = state_majority(f, f->present, f->decided, &f->base) != 0;
     }
 }
@@ -547,7 +556,8 @@ static bool last_state_lives(const struct gx_coordinator *c, const struct run *r
         if (r->applied == f->decided &&
             (!at_start || run->epoch == 1 || gx_digest_equal(&r->state, &f->start_state)))
             return true;
-        if (kept && r->applied + 1 == f->decided && gx_digest_equal(&r->state, &f->records[0].base))
+        if (kept && !(r->flags & GX_REPORT_BEHIND) && r->applied + 1 == f->decided &&
+            gx_digest_equal(&r->state, &f->records[0].base))
             return true;
     }
     return false;
@@ -640,7 +650,7 @@ static void fragment_evaluate(struct gx_coordinator *c, struct run *run, uint32_
     }
     struct gx_digest base = f->base;
     bool known = f->base_known;
-    base_find(run, f);
+    base_find(c, run, f);
     told |= known != f->base_known || (known && !gx_digest_equal(&base, &f->base));
     if (!run->halted && !run->rewinding)
         offers_record(c, run, f, now);
@@ -724,7 +734,10 @@ static void status_fill(const struct gx_coordinator *c, const struct run *run, u
             s->offer_prefix[i] = gx_digest_prefix(&f->offers[i].digest);
         if (!r || r->epoch != run->epoch)
             continue;
-        if (r->reduced >= f->decided)
+        /* Who is behind takes a state instead, unless that state is an older one. */
+        bool fetches = r->flags & GX_REPORT_BEHIND &&
+                       !(r->flags & GX_REPORT_FETCHING && r->fetch_round < f->decided);
+        if (r->reduced >= f->decided || fetches)
             s->reduced |= 1u << i;
         if (r->decided == f->decided && r->kept) {
             s->keepers |= 1u << i;

@@ -75,9 +75,9 @@ void gx_exchange_totals(const struct gx_exchange *ex, uint64_t sum[4])
 }
 
 void gx_exchange_event(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
-                       enum gx_event_type type, uint64_t round, enum gx_reason reason, uint64_t now)
+                       enum gx_event_type type, uint64_t round, enum gx_reason reason,
+                       const struct gx_record *record, uint64_t now)
 {
-    const struct gx_record *record = gx_fragment_record(f, round);
     bool over = type == GX_EVENT_MEMBER || type == GX_EVENT_LEFT_OUT || type == GX_EVENT_VOID;
     /* Refusals give way first: a trainer that sends nonsense without reading cannot push a round's event out. */
     if (!run->trainer ||
@@ -90,8 +90,8 @@ void gx_exchange_event(struct gx_exchange *ex, struct gx_run *run, struct gx_fra
         .event = {.type = type,
                   .fragment = gx_fragment_index(run, f),
                   .round = round,
-                  .divisor = over && record ? record->divisor : 0,
-                  .cohort = over && record ? record->members : 0,
+                  .divisor = record ? record->divisor : 0,
+                  .cohort = record ? record->members : 0,
                   .reason = reason,
                   .offered_last_ns = over ? f->offered_last_ns : 0,
                   .held_ns = over ? f->held_longest_ns : 0,

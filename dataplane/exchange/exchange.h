@@ -50,9 +50,10 @@ uint64_t gx_exchange_wake(const struct gx_exchange *ex);
 
 /* Something of the fragment changed: look at it again and report it. */
 void gx_exchange_touch(struct gx_exchange *ex, struct gx_fragment *f);
+/* `record`: of a round that is over; NULL otherwise. */
 void gx_exchange_event(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                        enum gx_event_type type, uint64_t round, enum gx_reason reason,
-                       uint64_t now);
+                       const struct gx_record *record, uint64_t now);
 
 /* Sums over all links: sent bytes, redundant bytes, expected packets, lost packets. */
 void gx_exchange_totals(const struct gx_exchange *ex, uint64_t sum[4]);

@@ -87,12 +87,20 @@ void gx_fetch_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
     if (fetch->state != GX_FETCH_NONE && !fetch->told) {
         fetch->told = true;
         f->behinds++;
-        gx_exchange_event(ex, run, f, GX_EVENT_BEHIND, f->applied, GX_REASON_BEHIND, now);
+        gx_exchange_event(ex, run, f, GX_EVENT_BEHIND, f->applied, GX_REASON_BEHIND, NULL, now);
     }
     if (fetch->state == GX_FETCH_HELD && gx_fetch_accepted(f)) {
         fetch->state = GX_FETCH_COPYING;
         fetch->cursor = 0;
     }
+}
+
+/* After STATE the trainer trains anew and offers other bytes. */
+static void own_drop(struct gx_exchange *ex, struct gx_fragment *f, uint64_t round)
+{
+    for (uint32_t s = 0; s < 2; s++)
+        if (f->own[s].state != GX_OWN_FREE && f->own[s].round > round)
+            gx_serve_own_close(ex, &f->own[s]);
 }
 
 bool gx_fetch_accepted(const struct gx_fragment *f)
@@ -106,7 +114,8 @@ void gx_fetch_spare(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
     if (!f->fetch.told)
         return;
     f->fetch.told = false;
-    gx_exchange_event(ex, run, f, GX_EVENT_STATE, f->applied, GX_REASON_NONE, now);
+    own_drop(ex, f, f->applied);
+    gx_exchange_event(ex, run, f, GX_EVENT_STATE, f->applied, GX_REASON_NONE, NULL, now);
 }
 
 bool gx_fetch_copy_step(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
@@ -132,10 +141,8 @@ bool gx_fetch_copy_step(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
     f->awaited = 0;
     f->reduced = round;
     f->states_fetched++;
-    for (uint32_t s = 0; s < 2; s++)
-        if (f->own[s].state != GX_OWN_FREE && f->own[s].round > round)
-            gx_serve_own_close(ex, &f->own[s]);
+    own_drop(ex, f, round);
     gx_site_adopt(ex, run, f, round, &digest);
-    gx_exchange_event(ex, run, f, GX_EVENT_STATE, round, GX_REASON_NONE, now);
+    gx_exchange_event(ex, run, f, GX_EVENT_STATE, round, GX_REASON_NONE, NULL, now);
     return true;
 }

@@ -78,6 +78,8 @@ static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *r
     if (round > fin + 2 || round > f->decided + 2)
         return GX_ANSWER_NOT_READY;
     const struct gx_record *record = gx_fragment_record(f, round);
+    if (round == f->decided && !record)
+        return GX_ANSWER_NOT_READY; /* STATUS of many sites carries one record at a time */
     if (round <= f->decided && (!record || !(record->members >> owner & 1) ||
                                 !gx_digest_equal(&record->digests[owner], &open->digest)))
         return GX_ANSWER_NOT_NEEDED;
@@ -85,7 +87,6 @@ static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *r
     struct gx_sink *s = &slot->sink;
     if (s->state != GX_SINK_FREE && gx_key_equal(&s->open.key, &open->key)) {
         if (gx_digest_equal(&s->open.digest, &open->digest) && s->state != GX_SINK_BAD) {
-            slot->incarnation = ex->incarnations[peer];
             *sink = s;
             return s->state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_OPEN;
         }
@@ -96,7 +97,6 @@ static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *r
     }
     if (!gx_receive_slot_free(ex, run, slot))
         return GX_ANSWER_NOT_READY;
-    slot->incarnation = ex->incarnations[peer];
     return open_sink(s, open, sink, reason);
 }
 
@@ -118,9 +118,10 @@ static enum gx_answer open_state(struct gx_exchange *ex, struct gx_run *run, str
             return GX_ANSWER_NOT_NEEDED;
         return run->state_sink.state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_OPEN;
     }
-    if (open->key.round != f->status.decided || !(f->status.flags & GX_STATUS_STATE) ||
-        !gx_digest_equal(&open->digest, &f->status.state))
-        return GX_ANSWER_NOT_READY;
+    if (open->key.round > f->status.decided || !(f->status.flags & GX_STATUS_STATE))
+        return GX_ANSWER_NOT_READY; /* the coordinator's word is on its way */
+    if (open->key.round < f->status.decided || !gx_digest_equal(&open->digest, &f->status.state))
+        return GX_ANSWER_NOT_NEEDED;
     gx_links_sink_stop(ex->links, &run->state_sink);
     gx_sink_free(&run->state_sink);
     fetch->state = GX_FETCH_OPEN;

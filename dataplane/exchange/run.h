@@ -47,7 +47,6 @@ struct gx_own {
 struct gx_slot {
     struct gx_sink sink;
     struct gx_source source; /* for helping others */
-    uint64_t incarnation;    /* of the peer that fed it last */
     uint8_t *tail;
 };
 
@@ -134,9 +133,10 @@ struct gx_helper {
 struct gx_run {
     char name[GX_NAME_MAX];
     uint64_t id;
-    uint32_t index; /* among the core's runs */
-    bool trainer;   /* registered and alive */
-    bool attached;  /* known to the core */
+    uint32_t index;       /* among the core's runs */
+    bool trainer;         /* registered and alive */
+    bool attached;        /* known to the core */
+    uint64_t detached_ns; /* when the trainer went */
     enum gx_format format;
     enum gx_digest_kind digest_kind;
     struct gx_schema_summary summary;

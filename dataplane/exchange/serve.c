@@ -47,17 +47,21 @@ static void own_start(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
     own->sends[peer] = gx_links_send(ex->links, peer, &open, &own->source, false, 0, 1, now);
 }
 
-/* Over: decided without it, or so long ago that nobody takes it any more; for a dead trainer's, as soon as nobody who is
- * present needs it. */
-static bool own_over(const struct gx_run *run, const struct gx_fragment *f,
-                     const struct gx_own *own)
+/* A living trainer's stays until its round is over here: then it got that round's event. A dead one's, as long as it may
+ * become a member or somebody who is present needs it (R15), but no longer than a deadline: what waits for the next trainer may be
+ * what that trainer is needed for. */
+static bool own_over(const struct gx_exchange *ex, const struct gx_run *run,
+                     const struct gx_fragment *f, const struct gx_own *own, uint64_t now)
 {
-    if (own->state != GX_OWN_READY || !f->has_status || own->round > f->decided)
+    if (own->state != GX_OWN_READY || (run->trainer && own->round > f->reduced))
         return false;
+    if (!run->trainer && now >= run->detached_ns + ex->config.deadline_ns)
+        return true;
+    if (!f->has_status || own->round > f->decided)
+        return !run->trainer && !(f->has_status && f->status.flags & GX_STATUS_ARMED);
     const struct gx_record *record = gx_fragment_record(f, own->round);
-    bool member = record && record->members >> run->self & 1 &&
+    bool needed = own->round == f->decided && record && record->members >> run->self & 1 &&
                   gx_digest_equal(&record->digests[run->self], &own->digest);
-    bool needed = own->round == f->decided && member;
     if (needed && run->trainer)
         return false;
     return !needed || (f->status.present & ~f->status.reduced & ~(1u << run->self)) == 0;
@@ -84,7 +88,7 @@ void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
         bool read = f->reduction.active && f->reduction.record.round == own->round;
         if (own->state == GX_OWN_CLOSING && own->source.packets == 0)
             own->state = GX_OWN_FREE;
-        if (own_over(run, f, own) && !read)
+        if (own_over(ex, run, f, own, now) && !read)
             gx_serve_own_close(ex, own);
         if (own->state != GX_OWN_READY || !f->has_status || f->refused)
             continue;

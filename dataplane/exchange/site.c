@@ -149,7 +149,7 @@ void gx_site_status(struct gx_exchange *ex, struct gx_run *run, const struct gx_
 static void refuse(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                    uint64_t round, enum gx_reason reason, uint64_t now)
 {
-    gx_exchange_event(ex, run, f, GX_EVENT_REFUSED, round, reason, now);
+    gx_exchange_event(ex, run, f, GX_EVENT_REFUSED, round, reason, NULL, now);
 }
 
 static void publish(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
@@ -321,7 +321,7 @@ void gx_site_complete(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
     *(type == GX_EVENT_VOID ? &f->rounds_void
       : member              ? &f->rounds_member
                             : &f->rounds_left_out) += 1;
-    gx_exchange_event(ex, run, f, type, r->round, GX_REASON_NONE, now);
+    gx_exchange_event(ex, run, f, type, r->round, GX_REASON_NONE, r, now);
     gx_exchange_touch(ex, f);
 }
 
@@ -340,47 +340,56 @@ static void reduce_start(struct gx_exchange *ex, struct gx_run *run, struct gx_f
     ex->jobs = 1;
 }
 
+/* Has nothing of the round come for a while? */
+static bool stuck(const struct gx_run *run, struct gx_fragment *f, uint64_t round, uint64_t now)
+{
+    uint64_t done = 0;
+    for (uint32_t i = 0; i < run->site_count; i++)
+        done += f->slots[round & 1][i].sink.blocks_done;
+    if (!f->stuck_ns || done != f->stuck_done) {
+        f->stuck_ns = now;
+        f->stuck_done = done;
+    }
+    return now >= f->stuck_ns + STUCK_NS;
+}
+
+/* The next site after the last one asked, the owner first, that holds the owner's contribution; -1: none. */
+static int32_t holder_next(const struct gx_exchange *ex, const struct gx_run *run,
+                           const struct gx_fragment *f, uint32_t owner)
+{
+    bool again = f->want == GX_WANT_CONTRIBUTION && f->want_owner == owner;
+    uint32_t from = again ? f->want_source + 1u : owner;
+    for (uint32_t n = 0; n < run->site_count; n++) {
+        uint32_t holder = (from + n) % run->site_count;
+        if (holder != run->self && f->status.keepers >> holder & 1 &&
+            f->status.kept[holder] >> owner & 1 && gx_links_up(ex->links, holder))
+            return (int32_t)holder;
+    }
+    return -1;
+}
+
 /* R7: an owner that is gone, or came back without the bytes, is replaced by any site that holds them. */
 static void ask_holder(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                        uint64_t now)
 {
     const struct gx_record *r = gx_fragment_record(f, f->applied + 1);
-    uint64_t done = 0;
-    for (uint32_t i = 0; i < run->site_count; i++)
-        done += f->slots[r->round & 1][i].sink.blocks_done;
-    if (!f->stuck_ns || done != f->stuck_done) {
-        f->stuck_ns = now;
-        f->stuck_done = done;
-    }
-    if (now < f->stuck_ns + STUCK_NS)
+    if (!stuck(run, f, r->round, now))
         return;
+    f->stuck_ns = now; /* another one after a while */
     for (uint32_t owner = 0; owner < run->site_count; owner++) {
         if (owner == run->self || !(r->members >> owner & 1) || member_here(run, f, r, owner))
             continue;
-        const struct gx_slot *slot = &f->slots[r->round & 1][owner];
-        bool feeding = slot->sink.state == GX_SINK_OPEN && slot->sink.open.key.round == r->round &&
-                       slot->incarnation == ex->incarnations[owner] &&
-                       gx_links_up(ex->links, owner) &&
-                       now < gx_links_heard_ns(ex->links, owner) + GX_PRESENT_NS;
-        if (feeding)
+        int32_t holder = holder_next(ex, run, f, owner);
+        if (holder < 0)
             continue;
-        uint32_t asked =
-            f->want == GX_WANT_CONTRIBUTION && f->want_owner == owner ? f->want_source : run->self;
-        for (uint32_t n = 1; n <= run->site_count; n++) {
-            uint32_t holder = (asked + n) % run->site_count;
-            if (holder == run->self || !(f->status.kept[holder] >> owner & 1) ||
-                !(f->status.keepers >> holder & 1) || !gx_links_up(ex->links, holder))
-                continue;
-            f->want = GX_WANT_CONTRIBUTION;
-            f->want_source = (uint8_t)holder;
-            f->want_owner = (uint8_t)owner;
-            f->want_round = r->round;
-            f->want_digest = r->digests[owner];
-            f->want_due_ns = 0;
-            f->stuck_ns = now; /* another one after a while */
-            gx_exchange_touch(ex, f);
-            return;
-        }
+        f->want = GX_WANT_CONTRIBUTION;
+        f->want_source = (uint8_t)holder;
+        f->want_owner = (uint8_t)owner;
+        f->want_round = r->round;
+        f->want_digest = r->digests[owner];
+        f->want_due_ns = 0;
+        gx_exchange_touch(ex, f);
+        return;
     }
 }
 

@@ -16,10 +16,10 @@ struct gx_arrival {
     uint64_t expected; /* judged numbers, all sessions together */
     uint64_t lost;
     uint64_t bursts;
-    uint64_t cursor; /* numbers of this session up to it are judged */
-    bool in_burst;   /* the number at the cursor is missing */
-    uint64_t snap_highest; /* highest number at … */
-    uint64_t snap_ns;      /* … this time; 0: no snapshot */
+    uint64_t cursor;          /* numbers of this session up to it are judged */
+    bool in_burst;            /* the number at the cursor is missing */
+    uint64_t snap_highest;    /* highest number at … */
+    uint64_t snap_ns;         /* … this time; 0: no snapshot */
     uint32_t newest_clock_us; /* of the packet with the highest number */
     uint64_t newest_ns;
     uint32_t lateness_us[2]; /* largest of this second and of the one before */

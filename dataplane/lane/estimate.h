@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct gx_estimate {
-    uint64_t rtt_ns; /* smoothed (RFC 6298); 0: unknown */
+    uint64_t rtt_ns;        /* smoothed (RFC 6298); 0: unknown */
     uint64_t rtt_min_ns[2]; /* smallest of these 10 s and of those before */
     uint64_t rtt_period_ns; /* when these 10 s began */
     /* Decayed sums, and the totals of the peer's at which they stand. */

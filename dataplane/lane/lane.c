@@ -63,10 +63,12 @@ uint64_t gx_lane_window_ns(const struct gx_lane *lane, uint32_t lateness_us)
 
 uint64_t gx_lane_timeout_ns(const struct gx_lane *lane)
 {
+    uint64_t timeout = lane->estimate.rtt_ns + 2 * gx_lane_interval_ns(lane) +
+                       gx_lane_window_ns(lane, lane->peer_lateness_us);
+
     if (lane->estimate.rtt_ns == 0)
-        return GX_LANE_RTT_UNKNOWN_NS;
-    return lane->estimate.rtt_ns + 2 * gx_lane_interval_ns(lane) +
-           gx_lane_window_ns(lane, lane->peer_lateness_us);
+        return GX_LANE_RTT_UNKNOWN_NS + 2 * lane->hello_rtt_ns;
+    return timeout > GX_LANE_TIMEOUT_MIN_NS ? timeout : GX_LANE_TIMEOUT_MIN_NS;
 }
 
 void gx_lane_feedback_soon(struct gx_lane *lane, uint64_t now)

@@ -14,6 +14,7 @@
 
 #define GX_LANE_NEVER UINT64_MAX
 #define GX_LANE_RTT_UNKNOWN_NS 250000000ull /* the timer while nothing is known */
+#define GX_LANE_TIMEOUT_MIN_NS 50000000ull  /* a busy host is silent for some ms, too */
 
 struct gx_lane {
     struct gx_flight flight;
@@ -22,6 +23,7 @@ struct gx_lane {
     struct gx_rate rate;
     struct gx_pace pace;
     uint32_t peer_lateness_us;
+    uint64_t hello_rtt_ns; /* of the handshake, an upper bound; 0: unknown */
 
     /* Feedback we owe, and the newest we had. */
     uint64_t feedback_due_ns;
@@ -44,7 +46,7 @@ void gx_lane_session(struct gx_lane *lane, const struct gx_replay *old, bool res
 uint64_t gx_lane_interval_ns(const struct gx_lane *lane);
 /* max(RTT/8, 1.25 × lateness), at most RTT/2: how much later than one that overtook it a packet may come. */
 uint64_t gx_lane_window_ns(const struct gx_lane *lane, uint32_t lateness_us);
-/* RTT + 2 intervals + window: silence after which everything in flight counts as lost. */
+/* RTT + 2 intervals + window, at least 50 ms: silence after which everything in flight counts as lost. */
 uint64_t gx_lane_timeout_ns(const struct gx_lane *lane);
 
 /* Feedback is due an interval after the last, or now. */

@@ -91,6 +91,7 @@ static struct gx_session *pending_draw(struct gx_handshake *handshake, struct gx
     session->local_idx += handshake->peer * GX_SESSION_SLOTS + slot;
     gx_random_fill(&local->random, session->local_key, sizeof session->local_key);
     handshake->pending = slot;
+    handshake->pending_ns = 0;
     return session;
 }
 
@@ -123,6 +124,10 @@ static void establish(struct gx_handshake *handshake, const struct gx_hello *hel
     session->next_number = 1;
     session->generation = ++handshake->generation;
     gx_replay_init(&session->replay);
+    if (handshake->pending_ns != 0)
+        handshake->hello_rtt_ns = now - handshake->pending_ns < GX_SILENCE_NS
+                                      ? now - handshake->pending_ns
+                                      : GX_SILENCE_NS;
     handshake->current = handshake->pending;
     handshake->pending = GX_SESSION_NONE;
     handshake->incarnation = hello->incarnation;
@@ -231,6 +236,8 @@ static size_t hello_write(struct gx_handshake *handshake, const struct gx_local 
     struct gx_header head = {.type = GX_TYPE_HELLO, .clock_us = (uint32_t)(now / 1000)};
     size_t bytes;
 
+    if (handshake->pending_ns == 0)
+        handshake->pending_ns = now;
     memcpy(hello.key, session->local_key, sizeof hello.key);
     if (cookie != NULL)
         memcpy(hello.cookie, cookie, sizeof hello.cookie);
@@ -266,7 +273,8 @@ size_t gx_handshake_tx(struct gx_handshake *handshake, struct gx_local *local, u
     /* The peer may have missed the hello that completed its side: ours still names its key. */
     if (current != NULL && !current->confirmed && now - handshake->heard_ns < GX_SILENCE_NS) {
         *to = handshake->addr;
-        return hello_write(handshake, local, current, current->peer_key, true, now, header, payload);
+        return hello_write(handshake, local, current, current->peer_key, true, now, header,
+                           payload);
     }
     /* By turns to where it was last and to where the config says. */
     handshake->redial = !handshake->redial;

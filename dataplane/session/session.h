@@ -28,9 +28,9 @@
 
 #define GX_HELLO_RETRY_MIN_NS 250000000ull
 #define GX_HELLO_RETRY_MAX_NS 1000000000ull
-#define GX_SILENCE_NS 1000000000ull       /* after it a new handshake is tried */
-#define GX_SESSION_OLD_NS 1000000000ull   /* so long an old session still receives after a rekey */
-#define GX_HELLO_ANSWER_NS 50000000ull    /* least time between two answers */
+#define GX_SILENCE_NS 1000000000ull     /* after it a new handshake is tried */
+#define GX_SESSION_OLD_NS 1000000000ull /* so long an old session still receives after a rekey */
+#define GX_HELLO_ANSWER_NS 50000000ull  /* least time between two answers */
 
 struct gx_session {
     bool live;
@@ -40,7 +40,7 @@ struct gx_session {
     uint32_t peer_idx;
     uint8_t local_key[GX_HELLO_KEY_BYTES];
     uint8_t peer_key[GX_HELLO_KEY_BYTES];
-    uint64_t expires_ns; /* UINT64_MAX: the current one */
+    uint64_t expires_ns;  /* UINT64_MAX: the current one */
     uint64_t next_number; /* of the next packet we send */
     uint64_t generation;  /* grows with every session of this peer */
     struct gx_replay replay;
@@ -60,7 +60,7 @@ struct gx_local {
 struct gx_handshake {
     uint32_t peer;
     struct gx_session sessions[GX_SESSION_SLOTS];
-    uint32_t current; /* slot; GX_SESSION_NONE: the link is down */
+    uint32_t current;     /* slot; GX_SESSION_NONE: the link is down */
     uint64_t incarnation; /* the peer's, of the current session; 0: never had one */
     struct gx_addr dial;  /* from the config */
     struct gx_addr addr;  /* of the hello that established the current session */
@@ -69,7 +69,10 @@ struct gx_handshake {
     enum gx_reason refused;
     uint32_t peer_mtu;
 
-    uint32_t pending; /* slot of the pending key; GX_SESSION_NONE: not drawn */
+    uint32_t pending;    /* slot of the pending key; GX_SESSION_NONE: not drawn */
+    uint64_t pending_ns; /* when it was first sent; 0: not yet */
+    uint64_t
+        hello_rtt_ns; /* of the last handshake: from then to its answer, at most GX_SILENCE_NS */
     uint64_t attempt;
     bool redial;            /* the next one goes to `dial`, not to `addr` */
     uint64_t retry_ns;      /* next hello of our own accord */

@@ -186,9 +186,9 @@ static struct gx_send *send_find_free(struct gx_peer *peer)
     return NULL;
 }
 
-struct gx_send *gx_links_send(struct gx_links *links, uint32_t peer_idx,
-                              const struct gx_open *what, struct gx_source *source, bool helper,
-                              uint32_t holder, uint32_t holders, uint64_t now)
+struct gx_send *gx_links_send(struct gx_links *links, uint32_t peer_idx, const struct gx_open *what,
+                              struct gx_source *source, bool helper, uint32_t holder,
+                              uint32_t holders, uint64_t now)
 {
     struct gx_peer *peer = &links->peers[peer_idx];
     struct gx_open open = *what;
@@ -201,8 +201,7 @@ struct gx_send *gx_links_send(struct gx_links *links, uint32_t peer_idx,
     open.shard_bytes = (uint16_t)links->config.shard_bytes;
     open.k_max = (uint8_t)gx_layout_k_max(open.bytes, open.shard_bytes);
     send = send_find_free(peer);
-    if (send == NULL || slot == GX_SOURCES_MAX ||
-        gx_handshake_current(&peer->handshake) == NULL ||
+    if (send == NULL || slot == GX_SOURCES_MAX || gx_handshake_current(&peer->handshake) == NULL ||
         !gx_layout_init(&layout, open.bytes, open.shard_bytes, open.k_max))
         return NULL;
     blocks = blocks_find(links, layout.block_count);
@@ -352,8 +351,7 @@ void gx_links_sink_stop(struct gx_links *links, struct gx_sink *sink)
 
 bool gx_links_up(const struct gx_links *links, uint32_t peer)
 {
-    return gx_peer_is(links, peer) &&
-           links->peers[peer].handshake.current != GX_SESSION_NONE;
+    return gx_peer_is(links, peer) && links->peers[peer].handshake.current != GX_SESSION_NONE;
 }
 
 uint64_t gx_links_heard_ns(const struct gx_links *links, uint32_t peer)
@@ -396,9 +394,9 @@ static uint64_t peer_wake(const struct gx_peer *peer, const struct gx_links *lin
     if (peer->handshake.current == GX_SESSION_NONE)
         return wake;
     wake = earlier(wake, gx_lane_wake(lane));
-    wake = earlier(wake, gx_arrival_wake(&lane->arrival,
-                                         gx_lane_window_ns(lane, gx_arrival_lateness_us(
-                                                                     &lane->arrival))));
+    wake = earlier(
+        wake, gx_arrival_wake(&lane->arrival,
+                              gx_lane_window_ns(lane, gx_arrival_lateness_us(&lane->arrival))));
     for (uint32_t i = 0; i < GX_SENDS_MAX; i++) {
         if (!peer->sends[i].used)
             continue;

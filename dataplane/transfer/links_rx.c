@@ -31,8 +31,8 @@ static void peer_reset(struct gx_links *links, struct gx_peer *peer, uint64_t no
     /* The upcall may start new ones. */
     for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
         if (ends[i])
-            gx_peer_send_finish(links, peer, &peer->sends[i], GX_ANSWER_NOT_NEEDED,
-                                GX_REASON_NONE, now);
+            gx_peer_send_finish(links, peer, &peer->sends[i], GX_ANSWER_NOT_NEEDED, GX_REASON_NONE,
+                                now);
 }
 
 /* The same peer under new keys: transfers go on, but what is in flight may never be heard of. */
@@ -54,6 +54,7 @@ static void established(struct gx_links *links, struct gx_peer *peer,
         GX_COUNT_LINK(links->config.counters, peer->idx, peer_restarts_total, 1);
     gx_peer_publish(links, peer);
     gx_lane_session(&peer->lane, old_replay, restarted, now);
+    peer->lane.hello_rtt_ns = peer->handshake.hello_rtt_ns;
     if (restarted)
         memset(&peer->published, 0, sizeof peer->published);
     if (restarted)
@@ -67,8 +68,8 @@ static void refused(struct gx_links *links, struct gx_peer *peer, uint64_t now)
 {
     links->config.counters->link[peer->idx][GX_LINK_refused] = peer->handshake.refused;
     peer_reset(links, peer, now);
-    links->ops.on_peer(links->ctx, peer->idx, peer->handshake.incarnation,
-                       peer->handshake.refused, now);
+    links->ops.on_peer(links->ctx, peer->idx, peer->handshake.incarnation, peer->handshake.refused,
+                       now);
 }
 
 static struct gx_peer *peer_by_name(struct gx_links *links, const char *name)
@@ -240,8 +241,7 @@ static void rx_shard(struct gx_links *links, struct gx_peer *peer, const struct 
     }
     sink = incoming->sink;
     incoming->shard_ns = now;
-    switch (
-        gx_sink_place(sink, &packet->header, packet->payload, links->scratch, &rebuilt, now)) {
+    switch (gx_sink_place(sink, &packet->header, packet->payload, links->scratch, &rebuilt, now)) {
     case GX_SINK_PLACED:
         GX_COUNT_LINK(counters, peer->idx, received_shards_total, 1);
         GX_COUNT_LINK(counters, peer->idx, blocks_rebuilt_total, rebuilt > 0);
@@ -331,7 +331,8 @@ static bool entry_open(struct gx_links *links, struct gx_peer *peer, struct gx_s
     send->hold = false;
     send->paused = false;
     send->open_ns = GX_LANE_NEVER;
-    send->armed_ns = now;
+    /* Silence says nothing while only our own pacing holds shards back. */
+    send->armed_ns = send->flight_total > 0 || !gx_send_pending(send) ? now : 0;
     return true;
 }
 

@@ -12,7 +12,7 @@
 #define OPEN_COPY_NS 5000000ull
 #define OPEN_WAIT_MIN_NS 10000000ull
 #define OPEN_WAIT_MAX_NS 200000000ull
-#define CONTROL_MAX 8         /* state messages to one peer in one call */
+#define CONTROL_MAX 8          /* state messages to one peer in one call */
 #define ACTIVE_NS 200000000ull /* a sender counts as active so long after a shard */
 
 struct out {
@@ -113,8 +113,8 @@ static uint64_t grant_bps(const struct gx_links *links, const struct gx_peer *as
         bool is_active = peer == asking;
 
         for (uint32_t j = 0; j < GX_INCOMING_MAX && !is_active; j++)
-            is_active = peer->recv.incoming[j].used &&
-                        now - peer->recv.incoming[j].shard_ns < ACTIVE_NS;
+            is_active =
+                peer->recv.incoming[j].used && now - peer->recv.incoming[j].shard_ns < ACTIVE_NS;
         active += is_active;
     }
     return links->config.recv_rate_bps / active;

@@ -8,9 +8,9 @@
 #include "transfer/recv.h"
 #include "transfer/send.h"
 
-#define GX_SOURCES_MAX 256       /* sources that sends or packets name */
-#define GX_POOL_BUFFERS 1024     /* payloads that lie nowhere else: parity, control, feedback */
-#define GX_POOL_RESERVE 128      /* of those, not for parity */
+#define GX_SOURCES_MAX 256        /* sources that sends or packets name */
+#define GX_POOL_BUFFERS 1024      /* payloads that lie nowhere else: parity, control, feedback */
+#define GX_POOL_RESERVE 128       /* of those, not for parity */
 #define GX_OWNER_POOL 0x80000000u /* | buffer */
 #define GX_OWNER_NONE 0x7fffffffu /* no payload; otherwise a source slot */
 #define GX_BURST_PACKETS 8

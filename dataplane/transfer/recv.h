@@ -17,7 +17,8 @@ struct gx_incoming {
     uint32_t transfer;
     struct gx_key key;
     struct gx_sink *sink;
-    uint32_t resume;   /* block at which the next feedback goes on; 0: at the first that is incomplete */
+    uint32_t
+        resume; /* block at which the next feedback goes on; 0: at the first that is incomplete */
     uint64_t shard_ns; /* the last one */
 };
 

@@ -13,6 +13,8 @@ static void pass_start(struct gx_send *send)
     send->member = 0;
     send->below = 0;
     send->unknown_from = send->layout.block_count;
+    send->served = false;
+    send->flight_total = 0;
     send->want_total = 0;
     send->want_from = 0;
     send->want_end = 0;
@@ -144,10 +146,10 @@ static void want_tail(struct gx_send *send, const struct gx_policy *policy, uint
                                   send->blocks[i].lack));
 }
 
-/* A helper is in its tail when it has served all it was told of. */
+/* A helper is in its tail when it was told what is wanted and has served it. */
 static bool in_tail(const struct gx_send *send)
 {
-    return send->pass_done && (!send->helper || send->want_total == 0);
+    return send->pass_done && (!send->helper || (send->served && send->want_total == 0));
 }
 
 /* Wants of blocks [from, end) anew; the others keep theirs. */
@@ -170,6 +172,7 @@ static void plan(struct gx_send *send, const struct gx_policy *policy, uint32_t 
                 want_exactly(send, i);
     if (!tail)
         send->level = 1;
+    send->served |= send->want_total > 0;
     send->cursor = 0;
 }
 
@@ -182,8 +185,8 @@ static bool want_next(struct gx_send *send, uint32_t *found)
         uint32_t span = send->want_end > send->want_from ? send->want_end - send->want_from : 0;
 
         for (; send->cursor < span; send->cursor++) {
-            uint32_t i = send->helper ? send->want_end - 1 - send->cursor
-                                      : send->want_from + send->cursor;
+            uint32_t i =
+                send->helper ? send->want_end - 1 - send->cursor : send->want_from + send->cursor;
 
             if (send->blocks[i].want >= send->level) {
                 *found = i;
@@ -249,6 +252,7 @@ static void row_take(struct gx_send *send, uint32_t i, struct gx_row *row)
     row->repeat = block->sent >= GX_ROWS;
     block->sent++;
     block->fresh++;
+    send->flight_total++;
 }
 
 bool gx_send_next(struct gx_send *send, const struct gx_policy *policy, struct gx_row *row)
@@ -297,11 +301,13 @@ void gx_send_judged(struct gx_send *send, uint32_t block, bool was_seen)
         at->mid--;
     else
         at->fresh--;
+    send->flight_total--;
 }
 
 void gx_send_all_judged(struct gx_send *send)
 {
     send->generation++; /* entries of before mean nothing any more */
+    send->flight_total = 0;
     for (uint32_t i = 0; i < send->layout.block_count; i++) {
         send->blocks[i].fresh = 0;
         send->blocks[i].mid = 0;

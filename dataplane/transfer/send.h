@@ -49,18 +49,20 @@ struct gx_send {
     uint32_t holder;
     uint32_t holders;
 
-    uint8_t answer;  /* enum gx_answer as last told, or GX_ANSWER_NONE */
-    uint8_t told;    /* the answer that the last upcall named */
-    bool hold;       /* no shard before an answer */
-    bool paused;     /* the timer has fired: no shard before the next feedback */
-    bool pass_done;  /* every data shard has been sent once */
-    uint32_t group;  /* first block of the group that is being sent */
-    uint32_t depth;  /* its blocks */
-    uint32_t shard;  /* next shard index … */
-    uint32_t member; /* … of this block of the group */
-    uint32_t below;  /* all blocks below are confirmed */
+    uint8_t answer;        /* enum gx_answer as last told, or GX_ANSWER_NONE */
+    uint8_t told;          /* the answer that the last upcall named */
+    bool hold;             /* no shard before an answer */
+    bool paused;           /* the timer has fired: no shard before the next feedback */
+    bool pass_done;        /* every data shard has been sent once */
+    bool served;           /* something was wanted at least once */
+    uint32_t group;        /* first block of the group that is being sent */
+    uint32_t depth;        /* its blocks */
+    uint32_t shard;        /* next shard index … */
+    uint32_t member;       /* … of this block of the group */
+    uint32_t below;        /* all blocks below are confirmed */
     uint32_t unknown_from; /* a helper knows of all blocks from here on */
 
+    uint32_t flight_total; /* rows sent and not judged */
     uint32_t want_total;
     uint32_t want_from; /* blocks with wants lie in [want_from, want_end) */
     uint32_t want_end;

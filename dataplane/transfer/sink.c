@@ -63,8 +63,8 @@ static uint64_t block_start(const struct gx_layout *layout, uint32_t block)
 
 static uint64_t block_end(const struct gx_layout *layout, uint32_t block)
 {
-    uint64_t end = block_start(layout, block) +
-                   (uint64_t)gx_layout_k(layout, block) * layout->shard_bytes;
+    uint64_t end =
+        block_start(layout, block) + (uint64_t)gx_layout_k(layout, block) * layout->shard_bytes;
 
     return end < layout->bytes ? end : layout->bytes;
 }

@@ -14,10 +14,10 @@
 
 /* What a sender knows of the path and the transfer, for all its decisions. */
 struct gx_policy {
-    double loss;      /* p, biased up; 0: none expected */
-    double burst;     /* L, at least 1 */
-    double epsilon;   /* what the whole tail may fail with */
-    uint32_t depth;   /* D: blocks that are interleaved */
+    double loss;    /* p, biased up; 0: none expected */
+    double burst;   /* L, at least 1 */
+    double epsilon; /* what the whole tail may fail with */
+    uint32_t depth; /* D: blocks that are interleaved */
 };
 
 /* The policy of 4a.1 and 4a.4. `loss` and `burst` as measured; `cold`: they say nothing yet. */
@@ -26,7 +26,7 @@ void gx_policy_init(struct gx_policy *policy, double loss, double burst, bool co
 
 struct gx_tail {
     double loss;
-    double factor; /* variance of the losses over their binomial variance */
+    double factor;  /* variance of the losses over their binomial variance */
     double epsilon; /* of one block */
     struct {
         uint16_t in_flight;

@@ -70,7 +70,8 @@ static void print_formats(void)
         gx_format_scale(format, sum, wire, 0, VALUES, 1.0f / 3);
         gx_format_accumulate(format, sum, wire, 0, VALUES, 2.0f / 3);
         printf("%s: encoded %016llx decoded %016llx mean %016llx\n", gx_format_name(format),
-               (unsigned long long)digest(wire, bytes), (unsigned long long)digest(back, VALUES * sizeof(float)),
+               (unsigned long long)digest(wire, bytes),
+               (unsigned long long)digest(back, VALUES * sizeof(float)),
                (unsigned long long)digest(sum, VALUES * sizeof(float)));
     }
     free(src);

@@ -9,7 +9,7 @@
 #include "sim/reference.h"
 #include "transfer/digest.h" /* gx_digest_bytes */
 
-#define KEEP_ROUNDS 8 /* offered bytes are kept so long after they can last be needed */
+#define KEEP_ROUNDS 8 /* offered bytes are kept for so many rounds */
 
 struct state {
     uint32_t site;
@@ -159,11 +159,12 @@ static void record_mean(struct sim_world *world, uint32_t run, uint32_t fragment
         if (!(record->record.members >> site & 1))
             continue;
         const struct offer *offer = offer_find(book, site, &record->record);
-        if (!offer || offer->bad || !offer->bytes) {
+        if (!offer || !offer->bytes) {
             sim_fail(world, "I4", "record of %s/%u round %llu epoch %u: member %u did not offer this: %s", sim_run_name(run),
                      fragment, (unsigned long long)record->record.round, record->record.epoch, site,
-                     offer ? "it was a mistake that must be refused"
-                           : offer_difference(book, site, &record->record));
+                     !offer        ? offer_difference(book, site, &record->record)
+                     : offer->bad ? "it was a mistake that must be refused"
+                                  : "it offered this so long ago that the ledger has forgotten the bytes");
             return;
         }
         members[member_count++] = (struct sim_member){offer->bytes, offer->weight};
@@ -182,13 +183,19 @@ static void record_mean(struct sim_world *world, uint32_t run, uint32_t fragment
     free(mean);
 }
 
+/* A site's newest offer may stand for a long time and be decided in a later epoch. */
 static void offers_age(struct book *book, uint64_t decided)
 {
-    for (size_t i = 0; i < book->offer_count; i++) {
-        if (book->offers[i].round + KEEP_ROUNDS < decided) {
-            free(book->offers[i].bytes);
-            book->offers[i].bytes = NULL;
+    const struct offer *newest[GX_SITES_MAX] = {NULL};
+
+    for (size_t i = book->offer_count; i-- > 0;) {
+        struct offer *offer = &book->offers[i];
+        if (newest[offer->site] && offer->round + KEEP_ROUNDS < decided) {
+            free(offer->bytes);
+            offer->bytes = NULL;
         }
+        if (!offer->bad)
+            newest[offer->site] = offer;
     }
 }
 
@@ -343,8 +350,8 @@ static void event_round(struct sim_world *world, const struct sim_trainer *train
         else
             return;
     }
-    sim_fail(world, "I2", "site %u %s/%u round %llu, cohort %x, divisor %llu: %s", trainer->site,
-             sim_run_name(trainer->run), event->fragment, (unsigned long long)event->round, event->cohort,
+    sim_fail(world, "I2", "site %u %s/%u event %u of round %llu, cohort %x, divisor %llu: %s", trainer->site,
+             sim_run_name(trainer->run), event->fragment, event->type, (unsigned long long)event->round, event->cohort,
              (unsigned long long)event->divisor, wrong);
 }
 

@@ -84,6 +84,18 @@ static void draw_outage(struct gx_random *random, struct world *world)
     }
 }
 
+/* The owner is cut off in mid-transfer: a helper finishes it. */
+static void draw_dead_owner(struct gx_random *random, struct world *world)
+{
+    uint64_t shards = PICK(random, 65, 700, 3000);
+    uint64_t cut_ns = gx_random_u64(random) % (600 * MS);
+    uint32_t idx = links_world_deliver(world, 0, 1, shards * 1408 - gx_random_u64(random) % 1408,
+                                       world->now + 100 * MS);
+
+    links_world_cut(world, 0, 1, cut_ns);
+    links_world_help(world, idx, 2, world->now + cut_ns + gx_random_u64(random) % (200 * MS));
+}
+
 static void draw_deliveries(struct gx_random *random, struct world *world)
 {
     uint32_t count = 1 + (uint32_t)(gx_random_u64(random) % 8);
@@ -95,7 +107,7 @@ static void draw_deliveries(struct gx_random *random, struct world *world)
         uint64_t shards = PICK(random, 1, 2, 63, 64, 65, 129, 700, 1500);
         uint64_t bytes = shards * 1408 - gx_random_u64(random) % 1408;
         uint64_t start_ns = world->now + gx_random_u64(random) % (500 * MS);
-        uint32_t idx = world_deliver(world, from, to, bytes, start_ns);
+        uint32_t idx = links_world_deliver(world, from, to, bytes, start_ns);
 
         if (one_in(random, 4))
             world->deliveries[idx].ready_ns = start_ns + gx_random_u64(random) % S;
@@ -104,7 +116,7 @@ static void draw_deliveries(struct gx_random *random, struct world *world)
 
             while (helper == from || helper == to)
                 helper++;
-            world_help(world, idx, helper, start_ns + gx_random_u64(random) % (300 * MS));
+            links_world_help(world, idx, helper, start_ns + gx_random_u64(random) % (300 * MS));
         }
     }
 }
@@ -118,21 +130,31 @@ static bool run_seed(uint64_t seed, bool verbose)
 
     gx_random_init(&random, seed ^ 0x6c696e6b73ull);
     draw_config(&random, &config, seed);
-    world_init(&world, &config);
+    links_world_init(&world, &config);
     if (one_in(&random, 3))
         draw_outage(&random, &world);
-    draw_deliveries(&random, &world);
-    ok = world_run(&world, 120 * S);
+    if (config.sites > 2 && config.restart_ns == 0 && one_in(&random, 5))
+        draw_dead_owner(&random, &world);
+    else
+        draw_deliveries(&random, &world);
+    ok = links_world_run(&world, 120 * S);
     if (verbose || !ok)
         printf("seed %llu: %s, %u sites, %.0f Mbit/s, delay %.2f ms, loss %.2f, %u deliveries, "
-               "%llu packets, %.3f s%s%s\n",
+               "%llu packets, %.3f s, parity %llu, repeats %llu, rebuilt %llu, restarts %llu, "
+               "sessions %llu%s%s\n",
                (unsigned long long)seed, ok ? "ok" : "FAILED", config.sites,
                (double)config.rate_bps / 1e6, (double)config.impair.delay_ns / 1e6,
                config.impair.loss, world.delivery_count, (unsigned long long)world.packets,
-               (double)(world.now - 1000 * S) / 1e9, ok ? "" : ": ", world.failure);
+               (double)(world.now - 1000 * S) / 1e9,
+               (unsigned long long)links_world_sum(&world, GX_LINK_sent_parity_shards_total),
+               (unsigned long long)links_world_sum(&world, GX_LINK_sent_repeat_shards_total),
+               (unsigned long long)links_world_sum(&world, GX_LINK_rebuilt_shards_total),
+               (unsigned long long)links_world_sum(&world, GX_LINK_peer_restarts_total),
+               (unsigned long long)links_world_sum(&world, GX_LINK_sessions_total), ok ? "" : ": ",
+               world.failure);
     if (!ok)
         printf("replay: links_sim --seed %llu -v\n", (unsigned long long)seed);
-    world_fini(&world);
+    links_world_fini(&world);
     return ok;
 }
 
@@ -157,17 +179,18 @@ static bool bench_seed(double loss, uint64_t seed, uint32_t rounds, double *rati
         .site_rate_bps = 200000000,
         .impair = {.rate_bps = 200000000, .delay_ns = 25 * MS, .loss = loss},
         .tx_max = 32,
+        .measure = true,
     };
     bool ok = true;
 
-    world_init(&world, &config);
+    links_world_init(&world, &config);
     for (uint32_t i = 0; i <= rounds && ok; i++) {
-        uint32_t idx = world_deliver(&world, 0, 1, bytes, world.now + 300 * MS);
+        uint32_t idx = links_world_deliver(&world, 0, 1, bytes, world.now + 300 * MS);
         double bound = 8.0 * (double)bytes * (1 + 90.0 / 1408) / (200e6 * (1 - loss)) + 0.025;
         double took;
 
         world.deliveries[idx].open.key.kind = GX_KIND_CONTRIBUTION;
-        ok = world_run(&world, 60 * S);
+        ok = links_world_run(&world, 60 * S);
         took = (double)(world.deliveries[idx].held_ns - world.deliveries[idx].first_sent_ns) / 1e9;
         if (i > 0) /* the first is a warm-up, as in gx-perf */
             ratios[i - 1] = took / bound;
@@ -178,7 +201,7 @@ static bool bench_seed(double loss, uint64_t seed, uint32_t rounds, double *rati
     counters[1] += world.sites[0].counters.link[1][GX_LINK_sent_parity_shards_total];
     counters[2] += world.packets;
     counters[3] += world.cpu_ns;
-    world_fini(&world);
+    links_world_fini(&world);
     return ok;
 }
 
@@ -198,10 +221,11 @@ static int bench(uint64_t seeds)
         for (uint64_t seed = 1; seed <= seeds; seed++)
             ok &= bench_seed(losses[i], seed, ROUNDS, ratios + (seed - 1) * ROUNDS, counters);
         qsort(ratios, count, sizeof *ratios, by_value);
-        printf("loss %4.2f  p50 %.4f  p99 %.4f  max %.4f  parity %.3f%% of data  %.0f ns a packet\n",
-               losses[i], ratios[count / 2], ratios[count * 99 / 100], ratios[count - 1],
-               100.0 * (double)counters[1] / (double)counters[0],
-               (double)counters[3] / (double)counters[2]);
+        printf(
+            "loss %4.2f  p50 %.4f  p99 %.4f  max %.4f  parity %.3f%% of data  %.0f ns a packet\n",
+            losses[i], ratios[count / 2], ratios[count * 99 / 100], ratios[count - 1],
+            100.0 * (double)counters[1] / (double)counters[0],
+            (double)counters[3] / (double)counters[2]);
     }
     free(ratios);
     return ok ? 0 : 1;

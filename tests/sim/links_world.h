@@ -22,7 +22,6 @@ struct delivery {
     int helper_of; /* -1: none */
     uint64_t start_ns;
     uint64_t ready_ns; /* NOT_READY before */
-    bool given_up;     /* its sender is cut off for good: only the helper can finish it */
     struct gx_open open;
     uint8_t *bytes;
     uint8_t *copy; /* as they were: `bytes` is poisoned when its source is free */
@@ -77,16 +76,16 @@ struct rows_sent { /* I8 */
 struct world_config {
     uint64_t seed;
     uint32_t sites;
-    uint64_t rate_bps;      /* of the links */
-    uint64_t site_rate_bps; /* of the sites */
+    uint64_t rate_bps;              /* of the links */
+    uint64_t site_rate_bps;         /* of the sites */
     struct gx_impair_config impair; /* of every link */
-    uint64_t hold_ns_max;   /* how long a port keeps a packet */
-    bool hostile;           /* strangers, replays, fuzz */
-    uint64_t restart_ns;    /* of site 1, 0: never */
+    uint64_t hold_ns_max;           /* how long a port keeps a packet */
+    bool hostile;                   /* strangers, replays, fuzz */
+    uint64_t restart_ns;            /* of site 1, 0: never */
     uint64_t fault_end_ns;
     struct target target;
     uint32_t tx_max;
-    bool verbose;
+    bool measure; /* the CPU time in links */
 };
 
 struct world {
@@ -106,17 +105,34 @@ struct world {
     struct rows_sent *rows;
     uint32_t rows_count; /* of the hash table, a power of two */
     uint64_t packets;    /* that went through rx */
-    uint64_t cpu_ns;     /* spent in links */
+    uint64_t cpu_ns;     /* spent in gx_links_rx() and gx_links_tx() */
+    uint64_t cpu_call_ns;
     char failure[200];
 };
 
-void world_init(struct world *world, const struct world_config *config);
-void world_fini(struct world *world);
+void links_world_init(struct world *world, const struct world_config *config);
+void links_world_fini(struct world *world);
 /* Adds a delivery of `bytes` random bytes; returns its index. */
-uint32_t world_deliver(struct world *world, uint32_t from, uint32_t to, uint64_t bytes,
-                       uint64_t start_ns);
-uint32_t world_help(struct world *world, uint32_t delivery, uint32_t from, uint64_t start_ns);
+uint32_t links_world_deliver(struct world *world, uint32_t from, uint32_t to, uint64_t bytes,
+                             uint64_t start_ns);
+uint32_t links_world_help(struct world *world, uint32_t delivery, uint32_t from, uint64_t start_ns);
+/* From now on nothing of one site's reaches the other. */
+void links_world_cut(struct world *world, uint32_t from, uint32_t to, uint64_t after_ns);
+/* A link counter summed over all sites and links. */
+uint64_t links_world_sum(const struct world *world, enum gx_link_counter counter);
 /* Runs until all is held or `limit_ns` has passed. False: see `failure`. */
-bool world_run(struct world *world, uint64_t limit_ns);
+bool links_world_run(struct world *world, uint64_t limit_ns);
+
+/* ---- between the files of this world ---- */
+
+uint64_t links_random_below(struct world *world, uint64_t n);
+/* The first failure is kept. */
+void links_fail(struct world *world, const char *what, uint64_t a, uint64_t b);
+void *links_must(void *memory);
+struct gx_addr links_addr_of(uint32_t site);
+void links_heap_push(struct world *world, struct on_wire item);
+struct on_wire links_heap_pop(struct world *world);
+/* Sends one packet to some site and checks that nothing but a count of drops changes. */
+void links_hostile_packet(struct world *world);
 
 #endif

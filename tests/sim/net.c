@@ -223,6 +223,9 @@ void sim_net_send(struct sim_world *world, uint32_t from, const struct gx_packet
     struct sim_shard shard;
     struct gx_verdict up;
 
+    /* A hello may come from an address that is new, and is answered there; nothing else goes to strangers. */
+    if (to >= world->params.site_count && (packet->header[0] & 15) == 0)
+        return;
     if (to >= world->params.site_count || to == from || packet->payload_bytes > GX_PAYLOAD_MAX_BYTES) {
         sim_fail(world, "WIRE", "site %u sends %u bytes to an address that no peer has", from, packet->payload_bytes);
         return;

@@ -1,6 +1,6 @@
 #include "sim/reference.h"
 
-#include <math.h>
+#include <math.h> /* ldexp */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,9 +13,10 @@ static float multiply_add(float sum, float scale, float value)
     return sum + product;
 }
 
-static double distance_allowed(double magnitude)
+/* A weight, a product and each of the sums are rounded, by 2^-24 of the sum of magnitudes at most. */
+static double distance_allowed(double magnitude, uint32_t member_count)
 {
-    return ldexp(magnitude, -22) + 1e-37;
+    return ldexp(magnitude, -24) * (member_count + 2) + 1e-37;
 }
 
 bool sim_reference_mean(enum gx_format format, const struct sim_member *members, uint32_t member_count, uint64_t divisor,
@@ -41,7 +42,7 @@ bool sim_reference_mean(enum gx_format format, const struct sim_member *members,
         }
     }
     for (uint64_t i = 0; i < count; i++)
-        close &= fabs((double)out[i] - exact[i]) <= distance_allowed(magnitude[i]);
+        close &= fabs((double)out[i] - exact[i]) <= distance_allowed(magnitude[i], member_count);
     free(values);
     free(exact);
     free(magnitude);

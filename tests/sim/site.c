@@ -335,6 +335,20 @@ static void events(struct sim_world *world, struct sim_site *site)
     }
 }
 
+/* What the worker writes into each arena's header. */
+static void mirror_busy(struct sim_world *world, struct sim_site *site)
+{
+    for (uint32_t i = 0; i < SIM_BINDINGS; i++) {
+        const struct sim_binding *binding = &site->bindings[i];
+        if (!binding->run || binding->hung_up)
+            continue;
+        struct gx_arena_header *header = (struct gx_arena_header *)(void *)binding->arena->bytes;
+        for (uint32_t k = 0; k < world->params.fragment_count[binding->run_index]; k++)
+            for (uint32_t slot = 0; slot < 2; slot++)
+                header->contribution_busy[k][slot] = gx_run_busy(binding->run, k, slot);
+    }
+}
+
 /* ---- the port ---- */
 
 static void port_push(struct sim_world *world, struct sim_site *site, const struct gx_packet *packet)
@@ -527,9 +541,9 @@ void sim_site_step(struct sim_world *world, struct sim_site *site)
 {
     char note[GX_NOTE_BYTES];
 
+    site->step_at_ns = SIM_NEVER;
     if (!site->up || site->paused)
         return;
-    site->step_at_ns = SIM_NEVER;
     site->idle_steps = site->inbox_head ? 0 : site->idle_steps + 1;
     if (site->idle_steps > SPIN_STEPS)
         sim_fail(world, "SPIN", "site %u: %u passes of the loop in a row without a packet", site->index, SPIN_STEPS);
@@ -550,6 +564,7 @@ void sim_site_step(struct sim_world *world, struct sim_site *site)
     journal(world, site);
     if (fuse_burns(world, site))
         return;
+    mirror_busy(world, site);
     events(world, site);
     while (gx_core_note(site->core, note))
         sim_trace(world, (int)site->index, "note: %s", note);

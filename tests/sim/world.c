@@ -190,9 +190,9 @@ void sim_world_destroy(struct sim_world *world)
     while (sim_heap_pop(&world->heap, &event))
         if (event.kind == SIM_EVENT_DOWNLINK || event.kind == SIM_EVENT_ARRIVE)
             sim_frame_free(event.data);
-    sim_heap_fini(&world->heap);
     for (uint32_t i = 0; i < world->params.site_count; i++)
         sim_site_fini(world, &world->sites[i]);
+    sim_heap_fini(&world->heap);
     sim_net_destroy(world->net);
     sim_ledger_destroy(world->ledger);
     sim_faults_fini(world);
@@ -257,6 +257,7 @@ static bool all_done(const struct sim_world *world)
     return true;
 }
 
+/* Who is not done, and where it stands. */
 static void describe(const struct sim_world *world, char *out, size_t bytes)
 {
     static const char *const phases[] = {"trains", "made a mistake", "offered", "refused", "applies",
@@ -268,9 +269,13 @@ static void describe(const struct sim_world *world, char *out, size_t bytes)
         for (uint32_t run = 0; run < world->params.run_count; run++) {
             const struct sim_trainer *trainer = &world->sites[i].trainers[run];
             for (uint32_t k = 0; k < world->params.fragment_count[run] && used < bytes; k++) {
-                int n = snprintf(out + used, bytes - used, "; site %u %s/%u %s%s, state %llu", i, run ? "beta" : "alpha", k,
-                                 phases[trainer->fragments[k].phase], trainer->bound ? "" : " (not registered)",
-                                 (unsigned long long)trainer->fragments[k].published);
+                const struct sim_trainer_fragment *at = &trainer->fragments[k];
+                if (at->phase == SIM_DONE && trainer->bound)
+                    continue;
+                int n = snprintf(out + used, bytes - used, "; site %u %s/%u %s%s, state %llu of %llu, decided %llu", i,
+                                 sim_run_name(run), k, phases[at->phase], trainer->bound ? "" : " (not registered)",
+                                 (unsigned long long)at->published, (unsigned long long)world->target[run][k],
+                                 (unsigned long long)sim_ledger_decided(world, run, k));
                 used += n > 0 ? (size_t)n : 0;
             }
         }
@@ -297,7 +302,7 @@ static void check_calm(struct sim_world *world)
 {
     uint64_t since_ns = world->now_ns - world->calm_ns;
     uint64_t bound_ns = sim_catch_up_ns(world);
-    char who[400];
+    char who[900];
 
     if (!world->caught_up && everyone(world, fragment_caught_up)) {
         world->caught_up = true;

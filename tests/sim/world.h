@@ -286,7 +286,7 @@ struct sim_world {
     bool failed;
     uint64_t failed_ns;
     char invariant[8];
-    char failure[512];
+    char failure[1024];
 };
 
 struct sim_world *sim_world_create(uint64_t seed, bool verbose);

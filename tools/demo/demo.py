@@ -109,8 +109,8 @@ class Demo:
                 self.stage.run("gx-tokens", [self.program("gx-tokens"), "--part", f"{i + 1}/{self.settings.sites}",
                                              "--val-fraction", f"{share:.9f}", "--out", self.stage.path(name), path])
             os.unlink(path)
-        self.screen.line(f"text      {len(text) / 1e6:.0f} MB of English from {origin}; each of {self.settings.sites} sites "
-                         f"has its own part, {100 * share:.0f}% spread over all is kept for validation")
+        self.screen.line(f"text      {len(text) / 1e6:.0f} MB of English from {origin}")
+        self.screen.line(f"          a part of its own for each site; {100 * share:.0f}%, from all over it, for validation")
 
     def train(self, name, log, extra, part):
         argv = [self.program("gx-train"), "--data", self.stage.path(f"{part}-train.bin"),
@@ -231,7 +231,7 @@ class Demo:
         self.screen.line(f"  validation     {start}{shared:.4f} after {self.settings.rounds} rounds of {INNER_STEPS} steps at "
                          f"each site")
         self.screen.line(f"                 {comparison} {alone:.4f}, which site {self.settings.names[0]} reaches alone with "
-                         f"the same compute and no exchange ({alone - shared:+.4f})")
+                         f"the same compute and no exchange (by {abs(alone - shared):.4f})")
 
     def tell_bytes(self, finals):
         sites, steps = self.settings.sites, self.settings.rounds * INNER_STEPS
@@ -244,7 +244,7 @@ class Demo:
         self.screen.line(f"  bytes          {megabytes(sent)} sent by all sites, {megabytes(spare)} of it parity")
         self.screen.line(f"                 synchronous data-parallel training: {megabytes(synchronous)} "
                          f"({synchronous / max(sent, 1):.0f} times as much, {seconds:.0f} s of {self.settings.rate} alone)")
-        self.screen.line(f"                 = 2 (N-1)/N x 4 B x {params:,} parameters x {steps} steps x {sites} sites (ring all-reduce)")
+        self.screen.line(f"                 = 2 (N-1)/N · 4 B · {params:,} parameters · {steps} steps · {sites} sites (ring all-reduce)")
 
     def tell_losses(self):
         line, names = self.screen.line, self.settings.names
@@ -274,7 +274,7 @@ class Demo:
             self.screen.line()
             self.screen.title("what the shared model writes")
             for text in parts[1].splitlines():
-                if text.strip("-") or not text:
+                if text.strip("- "):
                     self.screen.line("  " + text)
 
     def run(self):
@@ -317,23 +317,27 @@ def main():
         return 2
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
-    stage, code = None, 1
+    stage, code, keep = None, 1, True
     try:
         stage = Stage()
         code = 0 if Demo(settings, os.path.abspath(options.build), stage, screen).run() else 1
+        keep = code != 0
     except Failed as error:
-        screen.line()
-        print(f"make demo: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError, KeyboardInterrupt):
+            screen.line()
+            print(f"make demo: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        screen.line("interrupted")
-        code = 130
+        code, keep = 130, False
+        with contextlib.suppress(KeyboardInterrupt):
+            screen.line("interrupted")
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         if stage:
-            stage.close(keep=code == 1)
-            if code == 1:
-                print(f"make demo: logs are in {stage.directory}", file=sys.stderr)
+            stage.close(keep)
+            if keep:
+                with contextlib.suppress(OSError):
+                    print(f"make demo: logs are in {stage.directory}", file=sys.stderr)
     return code
 
 

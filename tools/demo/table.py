@@ -43,16 +43,21 @@ class Screen:
         self.terminal = sys.stdout.isatty()
         self.shown = False
 
+    def write(self, text):
+        try:
+            print(text, end="", flush=True)
+        except OSError as error:  # the terminal or the reader of a pipe is gone: nobody waits for the rest
+            raise KeyboardInterrupt from error
+
     def live(self, text):
         if self.terminal:
-            print("\r\033[K" + text, end="", flush=True)
+            self.write("\r\033[K" + text)
             self.shown = True
 
     def line(self, text=""):
-        if self.shown:
-            print("\r\033[K", end="")
-            self.shown = False
-        print(text, flush=True)
+        clear = "\r\033[K" if self.shown else ""
+        self.shown = False
+        self.write(clear + text + "\n")
 
     def title(self, text):
         self.line(f"\033[1m{text}\033[0m" if self.terminal else text)
@@ -77,7 +82,9 @@ def row(round_number, entries):
     cohorts = {",".join(e["cohort"]) or "-" for e in there}
     digests = sorted({e["digest"] for e in there})
     shared = digests[0][:12] if len(digests) == 1 else " ≠ ".join(d[:12] for d in digests)
-    if len(digests) == 1 and len(there) == len(entries):
+    if round_number == 0:
+        shared = "as each site starts; the first site's are sent to all"
+    elif len(digests) == 1 and len(there) == len(entries):
         shared += " at every site"
     return f"{round_number:>5} {losses} {exchange:>10.2f} {waited:>8.2f}  {' / '.join(sorted(cohorts)):<10} {shared}"
 

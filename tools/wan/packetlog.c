@@ -7,7 +7,7 @@
 #define GX_HEADER_BYTES 48
 #define GX_NUMBER_OFFSET 8
 #define GX_TYPE_CONTROL 3
-#define CONTENT_BYTES 8
+#define CONTENT_BYTES 80
 
 static uint64_t read_le64(const uint8_t *bytes)
 {

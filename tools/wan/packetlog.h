@@ -8,10 +8,11 @@
  * from to  indices of the ports on the command line; "-" for a stranger
  * bytes    of UDP payload
  * type     low nibble of the payload's first byte: 0 hello, 1 shard, 2 feedback, 3 control, 4 probe
- * verdict  pass, dup, corrupt, or what dropped it: queue, loss, burst, outage, buffer, stranger. A
- * later line of the same packet with "down-queue" says that the receiver's downlink dropped it
- * after all. number   the gx packet number; "-" when the payload is not a gx packet content  of a
- * gx control packet: the first 8 bytes after the gx header, in hex
+ * verdict  pass, dup, corrupt, or what dropped it: queue, loss, burst, outage, buffer, stranger.
+ *          A later line of the same packet with "down-queue": the receiver's downlink dropped it.
+ * number   the gx packet number; "-" when the payload is not a gx packet
+ * content  of a gx control packet: the first 80 bytes after the gx header, in hex; of a STATUS that
+ *          is enough to see the last record that it carries (dataplane/wire/state.h)
  */
 #ifndef GX_WAN_PACKETLOG_H
 #define GX_WAN_PACKETLOG_H

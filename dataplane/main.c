@@ -1,0 +1,527 @@
+/* gxd: one site's gateway. This file starts the parts in their order, and runs main's loop: signals, the attach socket,
+ * the journal, the log. The packets are the worker's (worker.c). */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "arena/guard.h"
+#include "config.h"
+#include "control.h"
+#include "core.h"
+#include "journal.h"
+#include "log.h"
+#include "port/clock.h"
+#include "port/port.h"
+#include "stat/file.h"
+#include "worker.h"
+
+#define VERSION "0.1.0"
+#define EXIT_CONFIG 2
+#define LEAVE_NS (1700 * GX_NS_PER_MS) /* SIGTERM to exit within 2 s, the rest is for the worker's end */
+#define STOP_NS (200 * GX_NS_PER_MS)
+#define RETRY_MIN_NS (100 * GX_NS_PER_MS)
+#define RETRY_MAX_NS (5 * GX_NS_PER_S)
+#define JOURNAL_BATCH 64
+
+enum { FD_SIGNAL, FD_WAKE, FD_CONTROL, FD_COUNT = FD_CONTROL + GX_CONTROL_FDS };
+
+struct gxd {
+    struct gx_config config;
+    struct gx_core_config core_config;
+    struct gx_stat_file *stat;
+    int stat_fd, lock_fd, signal_fd, wake_fd;
+    struct gx_port *port;
+    struct gx_core *core;
+    struct gx_worker worker;
+    struct gx_control_socket control;
+    struct gx_journal_file journal;
+    uint64_t journal_retry_ns, journal_backoff_ns;
+    uint64_t leave_end_ns; /* 0: not leaving on a signal */
+    bool ended;
+    int exit_code;
+};
+
+/* ---- start ---- */
+
+static uint64_t random_u64(void)
+{
+    uint64_t value = 0;
+
+    while (!value)
+        if (getrandom(&value, sizeof(value), 0) != sizeof(value))
+            value = 0;
+    return value;
+}
+
+/* PROTOCOL.md section 1: the largest multiple of 64 that fits beside IP, UDP and our header. */
+static uint32_t shard_bytes(uint32_t mtu, bool v6)
+{
+    uint32_t headers = (v6 ? 40 : 20) + 8 + GX_HEADER_BYTES;
+    uint32_t bytes = (mtu - headers) / 64 * 64;
+
+    return bytes > GX_SHARD_MAX_BYTES ? GX_SHARD_MAX_BYTES : bytes;
+}
+
+static int links_configure(struct gxd *gxd)
+{
+    const struct gx_config *config = &gxd->config;
+    struct gx_links_config *links = &gxd->core_config.links;
+    bool v6 = false;
+
+    links->site_count = config->site_count;
+    links->self = config->self;
+    for (uint32_t i = 0; i < config->site_count; i++) {
+        memcpy(links->names[i], config->sites[i].name, GX_NAME_MAX);
+        if (gx_addr_parse(&links->addrs[i], config->sites[i].address)) {
+            gx_error_log("sites[%u].address '%s' is no numeric host:port", i,
+                         config->sites[i].address);
+            return -EINVAL;
+        }
+        if (!gxd->port->ops->reaches(gxd->port, &links->addrs[i])) {
+            gx_error_log("site %s at %s is not reached from port %s: give both IPv4 or both IPv6",
+                         config->sites[i].name, config->sites[i].address, config->port_udp);
+            return -EINVAL;
+        }
+        v6 |= gx_addr_is_v6(&links->addrs[i]);
+    }
+    links->rate_bps = config->rate_bps;
+    links->recv_rate_bps = config->recv_rate_bps;
+    links->mtu = config->mtu;
+    links->shard_bytes = shard_bytes(config->mtu, v6);
+    links->incarnation = random_u64();
+    links->seed = random_u64();
+    links->counters = &gxd->stat->counters;
+    return 0;
+}
+
+static int core_configure(struct gxd *gxd)
+{
+    struct gx_core_config *core = &gxd->core_config;
+    const struct gx_config *config = &gxd->config;
+
+    core->deadline_ns = config->deadline_ns;
+    core->fetch_wait_ns = config->fetch_wait_ns;
+    core->rewind_after_ns = config->rewind_after_ns;
+    core->start_sites = config->start_sites;
+    core->min_sites = config->min_sites;
+    core->keep_rounds = config->keep_rounds;
+    core->memory_bytes = config->memory_bytes;
+    core->counters = &gxd->stat->counters;
+    core->view = &gxd->stat->view;
+    return links_configure(gxd);
+}
+
+static void stat_fill(struct gxd *gxd)
+{
+    const struct gx_config *config = &gxd->config;
+    struct gx_stat_file *stat = gxd->stat;
+
+    stat->self = config->self;
+    stat->site_count = config->site_count;
+    stat->incarnation = gxd->core_config.links.incarnation;
+    stat->rate_bps = config->rate_bps;
+    stat->mtu = config->mtu;
+    stat->shard_bytes = gxd->core_config.links.shard_bytes;
+    for (uint32_t i = 0; i < config->site_count; i++) {
+        memcpy(stat->site_names[i], config->sites[i].name, sizeof(stat->site_names[i]));
+        memcpy(stat->site_addresses[i], config->sites[i].address,
+               sizeof(stat->site_addresses[i]));
+    }
+    gxd->port->ops->describe(gxd->port, stat->port);
+}
+
+/* gxctl knows only the socket: SOCKET.state leads it to the state directory wherever that is. */
+static void state_link(const struct gx_config *config)
+{
+    char link[GX_CONFIG_PATH_MAX + 8], target[PATH_MAX], found[PATH_MAX];
+
+    snprintf(link, sizeof(link), "%s.state", config->socket);
+    if (!realpath(config->state, target) || (realpath(link, found) && !strcmp(found, target)))
+        return;
+    unlink(link); /* a link to a former place; a directory stays and is told of below */
+    if (symlink(target, link))
+        gx_warn_log("%s: cannot link to %s: %s; gxctl needs --state %s", link, target,
+                    strerror(errno), target);
+}
+
+static int state_open(struct gxd *gxd)
+{
+    const char *directory = gxd->config.state;
+    int ret = gx_stat_create(directory, &gxd->stat, &gxd->stat_fd);
+
+    if (ret == -EWOULDBLOCK)
+        gx_error_log("%s: another gxd keeps its state here: choose another `state:`", directory);
+    else if (ret)
+        gx_error_log("%s: cannot create the state directory and its counters: %s", directory,
+                     strerror(-ret));
+    if (ret)
+        return ret;
+    gx_log_init(gxd->config.log_level, gxd->stat);
+    state_link(&gxd->config);
+    return 0;
+}
+
+static int replay_entry(void *ctx, const uint8_t *entry, size_t bytes)
+{
+    return gx_core_replay(ctx, entry, bytes);
+}
+
+static int journal_open(struct gxd *gxd)
+{
+    uint64_t count = 0, torn_bytes = 0;
+    char path[512];
+    int ret;
+
+    gxd->journal.fd = -1;
+    if (gxd->config.self != 0) /* the first site is the coordinator */
+        return 0;
+    gx_journal_file_path(path, sizeof(path), gxd->config.state, &gxd->config);
+    ret = gx_journal_file_open(&gxd->journal, path, replay_entry, gxd->core, &count, &torn_bytes);
+    if (ret) {
+        gx_error_log("%s: cannot open the journal: %s", path, strerror(-ret));
+        return ret;
+    }
+    if (torn_bytes)
+        gx_warn_log("%s: cut off %llu bytes of an entry that a crash tore; it was never acknowledged",
+                    path, (unsigned long long)torn_bytes);
+    gx_info_log("%s: %llu records", path, (unsigned long long)count);
+    return 0;
+}
+
+static int signals_open(struct gxd *gxd)
+{
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    /* Before the first thread, so that all have it. */
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    gxd->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    gxd->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return gxd->signal_fd < 0 || gxd->wake_fd < 0 ? -errno : gx_guard_install(gxd->wake_fd);
+}
+
+static int port_open(struct gxd *gxd)
+{
+    struct gx_port_config config = {.address = gxd->config.port_udp};
+    char error[256];
+    int ret = gx_port_open(&config, &gxd->port, error, sizeof(error));
+
+    if (ret)
+        gx_error_log("%s", error);
+    return ret;
+}
+
+static int worker_open(struct gxd *gxd)
+{
+    char error[256];
+    int ret = gx_worker_init(&gxd->worker, gxd->core, gxd->port, &gxd->stat->counters, gxd->wake_fd);
+
+    if (ret) {
+        gx_error_log("cannot make the worker: %s", strerror(-ret));
+        return ret;
+    }
+    ret = gx_control_open(&gxd->control, &gxd->config, &gxd->core_config, &gxd->worker,
+                          &gxd->stat->counters, error, sizeof(error));
+    if (ret) {
+        gx_error_log("%s", error);
+        return ret;
+    }
+    ret = gx_worker_start(&gxd->worker);
+    if (ret)
+        gx_error_log("cannot start the worker: %s", strerror(-ret));
+    return ret;
+}
+
+static int start(struct gxd *gxd)
+{
+    char error[256];
+    int ret;
+
+    gx_log_init(gxd->config.log_level, NULL);
+    gxd->lock_fd = gx_control_lock(gxd->config.socket, error, sizeof(error));
+    if (gxd->lock_fd < 0) {
+        gx_error_log("%s", error);
+        return gxd->lock_fd;
+    }
+    ret = signals_open(gxd);
+    if (!ret)
+        ret = state_open(gxd);
+    if (!ret)
+        ret = port_open(gxd);
+    if (!ret)
+        ret = core_configure(gxd);
+    if (ret)
+        return ret;
+    stat_fill(gxd);
+    gxd->core = gx_core_create(&gxd->core_config, gx_clock_ns());
+    if (!gxd->core) {
+        gx_error_log("out of memory");
+        return -ENOMEM;
+    }
+    ret = journal_open(gxd);
+    return ret ? ret : worker_open(gxd);
+}
+
+/* ---- the journal ---- */
+
+static void journal_failed(struct gxd *gxd, int error, uint64_t now)
+{
+    gxd->journal_backoff_ns = gxd->journal_backoff_ns ? gxd->journal_backoff_ns * 2 : RETRY_MIN_NS;
+    if (gxd->journal_backoff_ns > RETRY_MAX_NS)
+        gxd->journal_backoff_ns = RETRY_MAX_NS;
+    gxd->journal_retry_ns = now + gxd->journal_backoff_ns;
+    gx_error_log("%s: cannot write the journal: %s; no round is decided until it can be written",
+                 gxd->journal.path, strerror(-error));
+}
+
+/* Makes all that waits durable with one sync, then says so to the worker, in order. */
+static void journal_serve(struct gxd *gxd)
+{
+    struct gx_journal_slice slices[JOURNAL_BATCH];
+    uint64_t sequences[JOURNAL_BATCH];
+    uint64_t start_ns = gx_clock_ns();
+    const struct gx_entry *entry;
+    size_t count = 0;
+    int ret;
+
+    if (start_ns < gxd->journal_retry_ns)
+        return;
+    for (; count < JOURNAL_BATCH && (entry = gx_mailbox_peek(&gxd->worker.journal, count)); count++) {
+        slices[count] = (struct gx_journal_slice){entry->bytes, entry->byte_count};
+        sequences[count] = entry->sequence;
+    }
+    if (!count)
+        return;
+    ret = gx_journal_file_append(&gxd->journal, slices, count);
+    if (ret) {
+        journal_failed(gxd, ret, start_ns);
+        return;
+    }
+    if (gxd->journal_backoff_ns)
+        gx_info_log("%s: the journal can be written again", gxd->journal.path);
+    gxd->journal_retry_ns = gxd->journal_backoff_ns = 0;
+    gxd->stat->counters.site[GX_SITE_journal_write_seconds_ns] += gx_clock_ns() - start_ns;
+    gx_mailbox_done(&gxd->worker.journal, count);
+    for (size_t i = 0; i < count; i++) {
+        struct gx_order order = {.type = GX_ORDER_JOURNALLED, .sequence = sequences[i]};
+
+        gx_worker_order(&gxd->worker, &order);
+    }
+}
+
+/* ---- the loop ---- */
+
+static void on_ready(struct gxd *gxd)
+{
+    const struct gx_config *config = &gxd->config;
+
+    __atomic_store_n(&gxd->stat->ready, 1, __ATOMIC_RELEASE);
+    gx_info_log("gxd %s: site %s (%u of %u) ready: %s, trainers at %s", VERSION, config->site,
+                config->self + 1, config->site_count, gxd->stat->port, config->socket);
+}
+
+static void notice_serve(struct gxd *gxd, const struct gx_notice *notice)
+{
+    switch (notice->type) {
+    case GX_NOTICE_READY:
+        on_ready(gxd);
+        break;
+    case GX_NOTICE_FAILED:
+        gx_error_log("the port does not start: %s", strerror(-notice->error));
+        gxd->exit_code = EXIT_FAILURE;
+        gxd->ended = true;
+        break;
+    case GX_NOTICE_NOTE:
+        gx_log(notice->level, "%s", notice->text);
+        break;
+    case GX_NOTICE_LEFT:
+        gx_control_notice(&gxd->control, notice);
+        gxd->ended |= gxd->leave_end_ns || gxd->control.leave_asked;
+        break;
+    default:
+        gx_control_notice(&gxd->control, notice);
+        break;
+    }
+}
+
+static void notices_serve(struct gxd *gxd)
+{
+    const struct gx_notice *notice;
+
+    while ((notice = gx_mailbox_peek(&gxd->worker.notices, 0))) {
+        notice_serve(gxd, notice);
+        gx_mailbox_done(&gxd->worker.notices, 1);
+    }
+}
+
+/* The first signal leaves the run, a second one does not wait for that. */
+static void signal_serve(struct gxd *gxd)
+{
+    struct gx_order order = {.type = GX_ORDER_LEAVE};
+    struct signalfd_siginfo info;
+
+    if (read(gxd->signal_fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    if (gxd->leave_end_ns) {
+        gxd->ended = true;
+        return;
+    }
+    gx_info_log("%s: leaving", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+    gxd->leave_end_ns = gx_clock_ns() + LEAVE_NS;
+    gx_worker_order(&gxd->worker, &order);
+}
+
+static int timeout_ms(const struct gxd *gxd)
+{
+    uint64_t due = gx_control_due_ns(&gxd->control), now = gx_clock_ns();
+
+    if (gxd->journal_retry_ns && gxd->journal_retry_ns < due)
+        due = gxd->journal_retry_ns;
+    if (gxd->leave_end_ns && gxd->leave_end_ns < due)
+        due = gxd->leave_end_ns;
+    if (due == UINT64_MAX)
+        return -1;
+    return due <= now ? 0 : (int)((due - now) / GX_NS_PER_MS) + 1;
+}
+
+static void loop_once(struct gxd *gxd)
+{
+    struct pollfd fds[FD_COUNT] = {
+        [FD_SIGNAL] = {.fd = gxd->signal_fd, .events = POLLIN},
+        [FD_WAKE] = {.fd = gxd->wake_fd, .events = POLLIN},
+    };
+    uint32_t count = gx_control_fds(&gxd->control, &fds[FD_CONTROL]);
+    eventfd_t wakes;
+
+    if (poll(fds, FD_CONTROL + count, timeout_ms(gxd)) < 0)
+        return;
+    /* Before the mailboxes: a wake that comes while they are read is then not lost. */
+    eventfd_read(gxd->wake_fd, &wakes);
+    journal_serve(gxd); /* rounds wait for it */
+    notices_serve(gxd);
+    gx_control_serve(&gxd->control, &fds[FD_CONTROL], count);
+    if (fds[FD_SIGNAL].revents)
+        signal_serve(gxd);
+    if (gxd->leave_end_ns && gx_clock_ns() >= gxd->leave_end_ns) {
+        gx_warn_log("not every site has what it needs from here: ending all the same");
+        gxd->ended = true;
+    }
+}
+
+/* In its own time or not at all: the system takes back what a stuck worker holds. */
+static void finish(struct gxd *gxd)
+{
+    if (gx_worker_stop(&gxd->worker, STOP_NS)) {
+        gx_error_log("the worker does not stop");
+        unlink(gxd->config.socket);
+        _exit(gxd->exit_code);
+    }
+    notices_serve(gxd); /* what it said last */
+    gxd->port->ops->close(gxd->port);
+    gx_core_destroy(gxd->core);
+    gx_control_close(&gxd->control);
+    gx_journal_file_close(&gxd->journal);
+    gx_worker_fini(&gxd->worker);
+    gx_log_init(gxd->config.log_level, NULL);
+    gx_stat_close(gxd->stat, gxd->stat_fd);
+    gx_info_log("gxd ended");
+}
+
+/* ---- options ---- */
+
+static void help(FILE *out)
+{
+    fputs("gxd: the gateway of one site: exchanges contributions with the other sites' gateways.\n"
+          "\n"
+          "  gxd -c FILE            run with this config file\n"
+          "  gxd -c FILE --check    check the config file and end\n"
+          "  gxd --help | --version\n"
+          "\n"
+          "Logs to stderr, a line an event. SIGTERM leaves the run and ends within 2 s.\n"
+          "Exit: 0 ended in order, 1 failed, 2 usage or config.\n"
+          "\n"
+          "Keys of the config file:\n",
+          out);
+    gx_config_help(out);
+}
+
+static const char *options_parse(int argc, char **argv, bool *check)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {0},
+    };
+    const char *path = NULL;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'k':
+            *check = true;
+            break;
+        case 'h':
+            help(stdout);
+            exit(EXIT_SUCCESS);
+        case 'V':
+            puts("gxd " VERSION);
+            exit(EXIT_SUCCESS);
+        default:
+            fputs("gxd: try gxd --help\n", stderr);
+            exit(EXIT_CONFIG);
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "gxd: '%s' is no option; try gxd --help\n", argv[optind]);
+        exit(EXIT_CONFIG);
+    }
+    if (!path) {
+        fputs("gxd: -c FILE is missing; try gxd --help\n", stderr);
+        exit(EXIT_CONFIG);
+    }
+    return path;
+}
+
+int main(int argc, char **argv)
+{
+    static struct gxd gxd;
+    bool check = false;
+    const char *path = options_parse(argc, argv, &check);
+    char error[512];
+    int ret = gx_config_load(path, &gxd.config, error, sizeof(error));
+
+    if (ret) {
+        fprintf(stderr, "gxd: %s\n", error);
+        return EXIT_CONFIG;
+    }
+    if (check) {
+        printf("%s: ok\n", path);
+        return EXIT_SUCCESS;
+    }
+    ret = start(&gxd);
+    if (ret)
+        return ret == -EINVAL ? EXIT_CONFIG : EXIT_FAILURE;
+    while (!gxd.ended)
+        loop_once(&gxd);
+    finish(&gxd);
+    return gxd.exit_code;
+}

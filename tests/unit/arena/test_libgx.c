@@ -1,0 +1,733 @@
+/* libgx against a gxd that this file plays: the other end of the socket, step by step, in a thread where libgx waits. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "arena/map.h"
+#include "arena/ring.h"
+#include "gx.h"
+
+#define FRAGMENTS 2
+
+/* The gxd of the test. */
+struct fake {
+    char path[108];
+    int listen_fd, fd;
+    int arena_fd, wake_gxd, wake_trainer;
+    struct gx_attach_request request;
+    struct gx_attach_reply reply;
+    bool mute; /* dies instead of replying */
+    uint8_t *base;
+    struct gx_arena_layout layout;
+    struct gx_ring_end commands, events;
+    pthread_t thread;
+};
+
+static const uint64_t counts[FRAGMENTS] = {1000, 300};
+
+static struct gx_schema schema_make(void)
+{
+    return (struct gx_schema){.run = "test",
+                              .format = GX_FP32,
+                              .digest = GX_XXH3,
+                              .fragment_count = FRAGMENTS,
+                              .param_counts = counts};
+}
+
+static void fake_listen(struct fake *fake)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+
+    strcpy(name.sun_path, fake->path);
+    unlink(fake->path);
+    fake->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fake->listen_fd, (struct sockaddr *)(void *)&name, sizeof(name)), 0);
+    assert_int_equal(listen(fake->listen_fd, 4), 0);
+}
+
+static bool fake_receive(struct fake *fake)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(3 * sizeof(int))];
+    struct iovec iov = {&fake->request, sizeof(fake->request)};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    struct pollfd ready = {.fd = fake->fd, .events = POLLIN};
+    int descriptors[3];
+
+    if (poll(&ready, 1, 5000) != 1 ||
+        recvmsg(fake->fd, &message, MSG_CMSG_CLOEXEC) != sizeof(fake->request) ||
+        !CMSG_FIRSTHDR(&message))
+        return false;
+    memcpy(descriptors, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(descriptors));
+    fake->arena_fd = descriptors[0];
+    fake->wake_gxd = descriptors[1];
+    fake->wake_trainer = descriptors[2];
+    return true;
+}
+
+static void fake_map(struct fake *fake)
+{
+    struct gx_schema schema;
+    struct gx_arena_header *header;
+    char text[GX_MAP_TEXT_MAX];
+
+    gx_map_schema(&schema, &fake->request, text);
+    gx_arena_layout(&fake->layout, &schema);
+    fake->base = mmap(NULL, fake->request.arena_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      fake->arena_fd, 0);
+    header = (struct gx_arena_header *)(void *)fake->base;
+    gx_ring_consume(&fake->commands, &header->commands, fake->base + fake->layout.commands,
+                    sizeof(struct gx_command));
+    gx_ring_produce(&fake->events, &header->events, fake->base + fake->layout.events,
+                    sizeof(struct gx_event));
+}
+
+/* kill -9. */
+static void fake_die(struct fake *fake)
+{
+    if (fake->base)
+        munmap(fake->base, fake->request.arena_bytes);
+    fake->base = NULL;
+    close(fake->arena_fd);
+    close(fake->wake_gxd);
+    close(fake->wake_trainer);
+    close(fake->fd);
+    close(fake->listen_fd);
+}
+
+/* Accepts a trainer and answers its registration with fake->reply. */
+static void *fake_accept(void *ctx)
+{
+    struct fake *fake = ctx;
+    struct pollfd ready = {.fd = fake->listen_fd, .events = POLLIN};
+
+    if (poll(&ready, 1, 5000) != 1)
+        return NULL;
+    fake->fd = accept4(fake->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    if (!fake_receive(fake))
+        return NULL;
+    fake_map(fake);
+    if (fake->mute)
+        fake_die(fake);
+    else
+        send(fake->fd, &fake->reply, sizeof(fake->reply), MSG_NOSIGNAL);
+    return NULL;
+}
+
+static void fake_serve(struct fake *fake)
+{
+    assert_int_equal(pthread_create(&fake->thread, NULL, fake_accept, fake), 0);
+}
+
+static void fake_served(struct fake *fake)
+{
+    pthread_join(fake->thread, NULL);
+    assert_non_null(fake->base);
+}
+
+static void fake_event(struct fake *fake, uint32_t type, uint32_t fragment, uint64_t round)
+{
+    struct gx_event event = {.type = type, .fragment = fragment, .round = round, .divisor = 9};
+
+    assert_int_equal(gx_ring_push(&fake->events, &event), 0);
+    assert_int_equal(eventfd_write(fake->wake_trainer, 1), 0);
+}
+
+static void command_is(struct fake *fake, uint32_t type, uint32_t fragment, uint64_t round)
+{
+    struct gx_command command;
+
+    assert_int_equal(gx_ring_pop(&fake->commands, &command), 1);
+    assert_int_equal(command.type, type);
+    assert_int_equal(command.fragment, fragment);
+    assert_int_equal(command.round, round);
+}
+
+static void no_command(struct fake *fake)
+{
+    struct gx_command command;
+
+    assert_int_equal(gx_ring_pop(&fake->commands, &command), 0);
+}
+
+struct world {
+    struct fake fake;
+    struct gx *gx;
+};
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+
+    snprintf(w->fake.path, sizeof(w->fake.path), "/tmp/gx-libgx-%d.sock", (int)getpid());
+    w->fake.reply.version = GX_ATTACH_VERSION;
+    w->fake.reply.site_index = 1;
+    w->fake.reply.site_count = 2;
+    strcpy(w->fake.reply.site_names[0], "north");
+    strcpy(w->fake.reply.site_names[1], "south");
+    fake_listen(&w->fake);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+
+    gx_detach(w->gx);
+    if (w->fake.base)
+        fake_die(&w->fake);
+    unlink(w->fake.path);
+    free(w);
+    return 0;
+}
+
+static void registered(struct world *w)
+{
+    struct gx_schema schema = schema_make();
+
+    assert_int_equal(gx_attach(w->fake.path, &w->gx), 0);
+    fake_serve(&w->fake);
+    assert_int_equal(gx_register(w->gx, &schema), 0);
+    fake_served(&w->fake);
+}
+
+static void restarted(struct world *w)
+{
+    fake_listen(&w->fake);
+    fake_serve(&w->fake);
+    assert_int_equal(gx_reattach(w->gx), 0);
+    fake_served(&w->fake);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- tests ---- */
+
+static void test_no_gxd_is_an_error_that_names_the_socket(void **state)
+{
+    struct world *w = *state;
+    struct gx *gx;
+
+    assert_int_equal(gx_attach("/tmp/gx-no-such.sock", &gx), -ENOENT);
+    assert_non_null(strstr(gx_error(gx), "/tmp/gx-no-such.sock"));
+    gx_detach(gx);
+    close(w->fake.listen_fd);
+    assert_int_equal(gx_attach(w->fake.path, &gx), -ECONNREFUSED);
+    gx_detach(gx);
+    fake_listen(&w->fake);
+}
+
+static void test_registration_hands_over_a_sealed_arena(void **state)
+{
+    struct world *w = *state;
+    struct gx_schema schema;
+    char text[GX_MAP_TEXT_MAX];
+
+    registered(w);
+    assert_int_equal(gx_map_schema(&schema, &w->fake.request, text), 0);
+    assert_string_equal(schema.run, "test");
+    assert_int_equal(gx_map_check(&schema, &w->fake.request, w->fake.arena_fd, text),
+                     (int64_t)w->fake.request.arena_bytes);
+    assert_int_equal(ftruncate(w->fake.arena_fd, 4096), -1);
+    assert_int_equal(w->fake.request.again, 0);
+    assert_int_equal(gx_site_index(w->gx), 1);
+    assert_int_equal(gx_site_count(w->gx), 2);
+    assert_string_equal(gx_site_name(w->gx, 0), "north");
+    assert_string_equal(gx_site_name(w->gx, 2), "");
+}
+
+static void test_areas_are_the_ones_gxd_sees(void **state)
+{
+    struct world *w = *state;
+    const struct gx_arena_fragment *f;
+
+    registered(w);
+    f = &w->fake.layout.fragments[1];
+    gx_theta(w->gx, 1)[299] = 1.5f;
+    gx_momentum(w->gx, 1)[0] = 2.5f;
+    ((uint8_t *)gx_contribution(w->gx, 1, 7))[0] = 3;
+    assert_true(((float *)(void *)(w->fake.base + f->state))[299] == 1.5f);
+    assert_true(((float *)(void *)(w->fake.base + f->state))[300] == 2.5f);
+    assert_int_equal(w->fake.base[f->contribution[1]], 3);
+    w->fake.base[f->result + 3] = 0x40;
+    assert_true(gx_result(w->gx, 1)[0] == 2.0f);
+    assert_null(gx_theta(w->gx, 2));
+    assert_null(gx_contribution(w->gx, 2, 1));
+}
+
+static void test_refused_registration_says_why_and_may_be_repeated(void **state)
+{
+    struct world *w = *state;
+    struct gx_schema schema = schema_make();
+
+    w->fake.reply.error = -ENOMEM;
+    strcpy(w->fake.reply.text, "set `memory: 3GiB`");
+    assert_int_equal(gx_attach(w->fake.path, &w->gx), 0);
+    fake_serve(&w->fake);
+    assert_int_equal(gx_register(w->gx, &schema), -ENOMEM);
+    fake_served(&w->fake);
+    assert_non_null(strstr(gx_error(w->gx), "memory: 3GiB"));
+    fake_die(&w->fake);
+    fake_listen(&w->fake);
+    w->fake.reply.error = 0;
+    fake_serve(&w->fake);
+    assert_int_equal(gx_register(w->gx, &schema), 0);
+    fake_served(&w->fake);
+}
+
+static void test_impossible_schema_is_refused_here(void **state)
+{
+    struct world *w = *state;
+    struct gx_schema schema = schema_make();
+
+    assert_int_equal(gx_attach(w->fake.path, &w->gx), 0);
+    schema.run = "a b";
+    assert_int_equal(gx_register(w->gx, &schema), -EINVAL);
+    assert_int_equal(gx_publish(w->gx, 0, 0), -ENOTCONN);
+    assert_int_equal(gx_wait(w->gx, &(struct gx_event){0}, 0), -ENOTCONN);
+    close(w->fake.listen_fd);
+}
+
+static void test_publish_and_offer_arrive_with_a_kick(void **state)
+{
+    struct world *w = *state;
+    struct gx_command command;
+    eventfd_t kicks;
+
+    registered(w);
+    assert_int_equal(gx_publish(w->gx, 1, 0), 0);
+    assert_int_equal(gx_offer(w->gx, 1, 1, 4096), 0);
+    assert_int_equal(eventfd_read(w->fake.wake_gxd, &kicks), 0);
+    assert_int_equal(kicks, 2);
+    command_is(&w->fake, GX_COMMAND_PUBLISH, 1, 0);
+    assert_int_equal(gx_ring_pop(&w->fake.commands, &command), 1);
+    assert_int_equal(command.type, GX_COMMAND_OFFER);
+    assert_int_equal(command.weight, 4096);
+    assert_int_equal(command.offset, w->fake.layout.fragments[1].contribution[1]);
+    assert_int_equal(command.bytes, 1200);
+    assert_true(command.time_ns > 0);
+    assert_int_equal(gx_offer(w->gx, 5, 1, 1), -EINVAL);
+}
+
+static void test_events_end_a_wait(void **state)
+{
+    struct world *w = *state;
+    struct gx_event event;
+
+    registered(w);
+    assert_int_equal(gx_wait(w->gx, &event, 0), -ETIMEDOUT);
+    fake_event(&w->fake, GX_EVENT_MEMBER, 0, 1);
+    fake_event(&w->fake, GX_EVENT_LEFT_OUT, 1, 4);
+    assert_int_equal(gx_wait(w->gx, &event, -1), 0);
+    assert_int_equal(event.type, GX_EVENT_MEMBER);
+    assert_int_equal(event.divisor, 9);
+    assert_int_equal(gx_wait(w->gx, &event, 1000), 0);
+    assert_int_equal(event.type, GX_EVENT_LEFT_OUT);
+    assert_int_equal(event.round, 4);
+}
+
+static void test_wait_keeps_its_time(void **state)
+{
+    struct world *w = *state;
+    struct gx_event event;
+    uint64_t start;
+
+    registered(w);
+    start = now_ms();
+    /* A kick without an event must not end it early. */
+    eventfd_write(w->fake.wake_trainer, 1);
+    assert_int_equal(gx_wait(w->gx, &event, 60), -ETIMEDOUT);
+    assert_in_range(now_ms() - start, 59, 2000);
+}
+
+static bool readable(const struct gx *gx)
+{
+    struct pollfd fd = {.fd = gx_fd(gx), .events = POLLIN};
+
+    return poll(&fd, 1, 0) == 1;
+}
+
+static void test_fd_is_readable_while_events_wait(void **state)
+{
+    struct world *w = *state;
+    struct gx_event event;
+
+    registered(w);
+    assert_int_equal(gx_wait(w->gx, &event, 0), -ETIMEDOUT);
+    assert_false(readable(w->gx));
+    for (uint64_t i = 1; i <= 3; i++)
+        fake_event(&w->fake, GX_EVENT_VOID, 0, i);
+    for (int i = 0; i < 3; i++) {
+        assert_true(readable(w->gx));
+        assert_int_equal(gx_wait(w->gx, &event, 0), 0);
+    }
+    assert_int_equal(gx_wait(w->gx, &event, 0), -ETIMEDOUT);
+    assert_false(readable(w->gx));
+    fake_die(&w->fake);
+    assert_true(readable(w->gx));
+}
+
+static void test_buffer_in_use_is_kept_back(void **state)
+{
+    struct world *w = *state;
+    struct gx_arena_header *header;
+
+    registered(w);
+    header = (struct gx_arena_header *)(void *)w->fake.base;
+    header->contribution_busy[0][1] = 3;
+    assert_null(gx_contribution(w->gx, 0, 1));
+    assert_null(gx_contribution(w->gx, 0, 3));
+    assert_non_null(gx_contribution(w->gx, 0, 2));
+    header->contribution_busy[0][1] = 0;
+    assert_non_null(gx_contribution(w->gx, 0, 1));
+}
+
+static void test_state_is_locked_while_it_is_written(void **state)
+{
+    struct world *w = *state;
+    struct gx_arena_header *header;
+
+    registered(w);
+    header = (struct gx_arena_header *)(void *)w->fake.base;
+    assert_int_equal(header->state_sequence[0] & 1, 0);
+    gx_state_begin(w->gx, 0);
+    gx_state_begin(w->gx, 0); /* twice is once */
+    assert_int_equal(header->state_sequence[0] & 1, 1);
+    assert_int_equal(gx_publish(w->gx, 0, 0), 0);
+    assert_int_equal(header->state_sequence[0] & 1, 0);
+    assert_true(header->state_sequence[0] > 0);
+}
+
+static void test_behind_is_accepted_and_locks_the_fragment(void **state)
+{
+    struct world *w = *state;
+    struct gx_event event;
+
+    registered(w);
+    gx_publish(w->gx, 0, 3);
+    command_is(&w->fake, GX_COMMAND_PUBLISH, 0, 3);
+    fake_event(&w->fake, GX_EVENT_BEHIND, 0, 3);
+    assert_int_equal(gx_wait(w->gx, &event, 0), 0);
+    assert_int_equal(event.type, GX_EVENT_BEHIND);
+    command_is(&w->fake, GX_COMMAND_ACCEPT, 0, 3);
+    assert_int_equal(gx_publish(w->gx, 0, 4), -EBUSY);
+    assert_int_equal(gx_offer(w->gx, 0, 4, 1), -EBUSY);
+    assert_int_equal(gx_publish(w->gx, 1, 0), 0); /* the other fragment goes on */
+    fake_event(&w->fake, GX_EVENT_STATE, 0, 9);
+    assert_int_equal(gx_wait(w->gx, &event, 0), 0);
+    assert_int_equal(gx_offer(w->gx, 0, 10, 1), 0);
+}
+
+static void test_killed_gxd_gives_epipe_after_its_last_events(void **state)
+{
+    struct world *w = *state;
+    struct gx_event event;
+
+    registered(w);
+    gx_publish(w->gx, 0, 0);
+    gx_theta(w->gx, 0)[0] = 5;
+    fake_event(&w->fake, GX_EVENT_MEMBER, 0, 1);
+    fake_die(&w->fake);
+    assert_int_equal(gx_wait(w->gx, &event, -1), 0);
+    assert_int_equal(event.round, 1);
+    assert_int_equal(gx_wait(w->gx, &event, -1), -EPIPE);
+    assert_int_equal(gx_wait(w->gx, &event, 1000), -EPIPE);
+    assert_int_equal(gx_publish(w->gx, 0, 1), -EPIPE);
+    assert_true(gx_theta(w->gx, 0)[0] == 5.0f);
+    assert_int_equal(gx_reattach(w->gx), -ECONNREFUSED);
+    unlink(w->fake.path);
+    assert_int_equal(gx_reattach(w->gx), -ENOENT);
+}
+
+static void *fake_dies_soon(void *ctx)
+{
+    struct timespec soon = {.tv_nsec = 30000000};
+
+    nanosleep(&soon, NULL);
+    fake_die(ctx);
+    return NULL;
+}
+
+static void test_kill_wakes_a_waiting_trainer(void **state)
+{
+    struct world *w = *state;
+    struct gx_event event;
+    pthread_t thread;
+
+    registered(w);
+    assert_int_equal(pthread_create(&thread, NULL, fake_dies_soon, &w->fake), 0);
+    assert_int_equal(gx_wait(w->gx, &event, -1), -EPIPE);
+    pthread_join(thread, NULL);
+}
+
+static void test_kill_during_registration_is_an_error(void **state)
+{
+    struct world *w = *state;
+    struct gx_schema schema = schema_make();
+
+    w->fake.mute = true;
+    assert_int_equal(gx_attach(w->fake.path, &w->gx), 0);
+    fake_serve(&w->fake);
+    assert_int_equal(gx_register(w->gx, &schema), -EPIPE);
+    pthread_join(w->fake.thread, NULL);
+    assert_non_null(strstr(gx_error(w->gx), "hung up"));
+    assert_int_equal(gx_register(w->gx, &schema), -ECONNREFUSED);
+}
+
+static void test_kill_before_registration_is_an_error(void **state)
+{
+    struct world *w = *state;
+    struct gx_schema schema = schema_make();
+    int fd;
+
+    assert_int_equal(gx_attach(w->fake.path, &w->gx), 0);
+    fd = accept(w->fake.listen_fd, NULL, NULL);
+    close(w->fake.listen_fd);
+    close(fd);
+    assert_int_equal(gx_register(w->gx, &schema), -ECONNREFUSED);
+}
+
+static void test_reattach_repeats_states_and_open_offers(void **state)
+{
+    struct world *w = *state;
+    float *theta;
+    struct gx_event event;
+
+    registered(w);
+    theta = gx_theta(w->gx, 0);
+    gx_publish(w->gx, 0, 4);
+    gx_publish(w->gx, 1, 6);
+    gx_offer(w->gx, 0, 5, 11);
+    gx_offer(w->gx, 1, 7, 12);
+    fake_event(&w->fake, GX_EVENT_MEMBER, 1, 7); /* answered: not offered again */
+    assert_int_equal(gx_wait(w->gx, &event, 0), 0);
+    gx_publish(w->gx, 1, 7);
+    fake_die(&w->fake);
+    assert_int_equal(gx_wait(w->gx, &event, 0), -EPIPE);
+    restarted(w);
+    assert_int_equal(w->fake.request.again, 1);
+    command_is(&w->fake, GX_COMMAND_PUBLISH, 0, 4);
+    command_is(&w->fake, GX_COMMAND_OFFER, 0, 5);
+    command_is(&w->fake, GX_COMMAND_PUBLISH, 1, 7);
+    no_command(&w->fake);
+    assert_ptr_equal(gx_theta(w->gx, 0), theta);
+    assert_int_equal(gx_offer(w->gx, 0, 5, 11), 0); /* already repeated */
+    no_command(&w->fake);
+    fake_event(&w->fake, GX_EVENT_LEFT_OUT, 0, 5);
+    assert_int_equal(gx_wait(w->gx, &event, 0), 0);
+    assert_int_equal(event.type, GX_EVENT_LEFT_OUT);
+}
+
+static void test_what_was_said_to_a_dead_gxd_is_repeated(void **state)
+{
+    struct world *w = *state;
+
+    registered(w);
+    gx_publish(w->gx, 0, 0);
+    fake_die(&w->fake);
+    assert_int_equal(gx_publish(w->gx, 0, 1), -EPIPE);
+    assert_int_equal(gx_offer(w->gx, 0, 2, 7), -EPIPE);
+    restarted(w);
+    command_is(&w->fake, GX_COMMAND_PUBLISH, 0, 1);
+    command_is(&w->fake, GX_COMMAND_OFFER, 0, 2);
+    no_command(&w->fake);
+}
+
+static void test_refused_offer_is_not_repeated(void **state)
+{
+    struct world *w = *state;
+    struct gx_event event;
+
+    registered(w);
+    gx_publish(w->gx, 0, 0);
+    gx_offer(w->gx, 0, 5, 1);
+    fake_event(&w->fake, GX_EVENT_REFUSED, 0, 5);
+    assert_int_equal(gx_wait(w->gx, &event, 0), 0);
+    fake_die(&w->fake);
+    restarted(w);
+    command_is(&w->fake, GX_COMMAND_PUBLISH, 0, 0);
+    no_command(&w->fake);
+}
+
+/* A gxd that died between BEHIND and STATE may have left half a state. */
+static void test_half_fetched_state_comes_back_as_a_newcomers(void **state)
+{
+    struct world *w = *state;
+    struct gx_event event;
+
+    registered(w);
+    gx_publish(w->gx, 0, 3);
+    gx_offer(w->gx, 0, 4, 1);
+    fake_event(&w->fake, GX_EVENT_BEHIND, 0, 3);
+    assert_int_equal(gx_wait(w->gx, &event, 0), 0);
+    fake_die(&w->fake);
+    restarted(w);
+    command_is(&w->fake, GX_COMMAND_PUBLISH, 0, 0);
+    no_command(&w->fake);
+}
+
+static void test_half_written_state_is_not_handed_over(void **state)
+{
+    struct world *w = *state;
+
+    registered(w);
+    gx_publish(w->gx, 0, 0);
+    gx_state_begin(w->gx, 0);
+    fake_die(&w->fake);
+    fake_listen(&w->fake);
+    assert_int_equal(gx_reattach(w->gx), -EBUSY);
+    assert_int_equal(gx_publish(w->gx, 0, 1), -EPIPE);
+    fake_serve(&w->fake);
+    assert_int_equal(gx_reattach(w->gx), 0);
+    fake_served(&w->fake);
+    command_is(&w->fake, GX_COMMAND_PUBLISH, 0, 1);
+}
+
+static void test_reattach_to_a_living_gxd_does_nothing(void **state)
+{
+    struct world *w = *state;
+
+    registered(w);
+    assert_int_equal(gx_reattach(w->gx), 0);
+    no_command(&w->fake);
+}
+
+static void test_farewell_is_told(void **state)
+{
+    struct world *w = *state;
+    struct gx_event event;
+
+    registered(w);
+    strcpy(w->fake.reply.text, "it does not read its events");
+    w->fake.reply.error = -EPIPE;
+    send(w->fake.fd, &w->fake.reply, sizeof(w->fake.reply), 0);
+    fake_die(&w->fake);
+    assert_int_equal(gx_wait(w->gx, &event, -1), -EPIPE);
+    assert_non_null(strstr(gx_error(w->gx), "does not read its events"));
+}
+
+static void test_nonsense_from_gxd_is_an_error_not_a_crash(void **state)
+{
+    struct world *w = *state;
+    struct gx_event event;
+
+    registered(w);
+    fake_event(&w->fake, GX_EVENT_MEMBER, 77, 1);
+    assert_int_equal(gx_wait(w->gx, &event, 0), -EPIPE);
+    fake_die(&w->fake);
+    restarted(w);
+    ((struct gx_arena_header *)(void *)w->fake.base)->events.head = 1ull << 50;
+    assert_int_equal(gx_wait(w->gx, &event, 0), -EPIPE);
+    fake_die(&w->fake);
+    restarted(w);
+    ((struct gx_arena_header *)(void *)w->fake.base)->commands.tail = 1ull << 50;
+    assert_int_equal(gx_publish(w->gx, 0, 0), -EPIPE);
+}
+
+static void test_gxd_that_takes_no_commands_is_told_of(void **state)
+{
+    struct world *w = *state;
+
+    registered(w);
+    for (uint32_t i = 0; i < GX_RING_ENTRIES; i++)
+        assert_int_equal(gx_publish(w->gx, 0, i), 0);
+    assert_int_equal(gx_publish(w->gx, 0, 1), -EAGAIN);
+    assert_int_equal(gx_offer(w->gx, 0, 2, 1), -EAGAIN);
+    fake_die(&w->fake);
+    restarted(w);
+    command_is(&w->fake, GX_COMMAND_PUBLISH, 0, 1);
+    no_command(&w->fake); /* an offer that was not taken is not pending */
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+static void test_signal_interrupts_a_wait(void **state)
+{
+    struct world *w = *state;
+    struct sigaction action = {.sa_handler = on_alarm};
+    struct gx_event event;
+
+    registered(w);
+    sigaction(SIGALRM, &action, NULL);
+    ualarm(20000, 0);
+    assert_int_equal(gx_wait(w->gx, &event, 5000), -EINTR);
+}
+
+static void test_detach_hangs_up(void **state)
+{
+    struct world *w = *state;
+    struct pollfd ready = {0};
+    char byte;
+
+    registered(w);
+    gx_detach(w->gx);
+    w->gx = NULL;
+    ready = (struct pollfd){.fd = w->fake.fd, .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, 1000), 1);
+    assert_int_equal(recv(w->fake.fd, &byte, 1, 0), 0);
+    gx_detach(NULL);
+}
+
+int main(void)
+{
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(test_no_gxd_is_an_error_that_names_the_socket),
+        CASE(test_registration_hands_over_a_sealed_arena),
+        CASE(test_areas_are_the_ones_gxd_sees),
+        CASE(test_refused_registration_says_why_and_may_be_repeated),
+        CASE(test_impossible_schema_is_refused_here),
+        CASE(test_publish_and_offer_arrive_with_a_kick),
+        CASE(test_events_end_a_wait),
+        CASE(test_wait_keeps_its_time),
+        CASE(test_fd_is_readable_while_events_wait),
+        CASE(test_buffer_in_use_is_kept_back),
+        CASE(test_state_is_locked_while_it_is_written),
+        CASE(test_behind_is_accepted_and_locks_the_fragment),
+        CASE(test_killed_gxd_gives_epipe_after_its_last_events),
+        CASE(test_kill_wakes_a_waiting_trainer),
+        CASE(test_kill_during_registration_is_an_error),
+        CASE(test_kill_before_registration_is_an_error),
+        CASE(test_reattach_repeats_states_and_open_offers),
+        CASE(test_what_was_said_to_a_dead_gxd_is_repeated),
+        CASE(test_refused_offer_is_not_repeated),
+        CASE(test_half_fetched_state_comes_back_as_a_newcomers),
+        CASE(test_half_written_state_is_not_handed_over),
+        CASE(test_reattach_to_a_living_gxd_does_nothing),
+        CASE(test_farewell_is_told),
+        CASE(test_nonsense_from_gxd_is_an_error_not_a_crash),
+        CASE(test_gxd_that_takes_no_commands_is_told_of),
+        CASE(test_signal_interrupts_a_wait),
+        CASE(test_detach_hangs_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

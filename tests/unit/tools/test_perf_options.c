@@ -1,0 +1,114 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gx-perf/options.h"
+
+static struct gx_perf_options options;
+
+static enum gx_perf_options_result parse(const char *line)
+{
+    static char text[500];
+    char *argv[32];
+    int argc = 0;
+
+    snprintf(text, sizeof(text), "gx-perf %s", line);
+    for (char *word = strtok(text, " "); word; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    argv[argc] = NULL;
+    return gx_perf_options_parse(argc, argv, &options);
+}
+
+static void a_run_alone_takes_the_defaults(void **state)
+{
+    (void)state;
+    unsetenv("GX_SOCKET");
+    assert_int_equal(parse("--run x"), GX_PERF_OPTIONS_RUN);
+    assert_string_equal(options.socket, "/run/gx/gxd.sock");
+    assert_int_equal(options.bytes, 25000000);
+    assert_int_equal(options.rounds, 10);
+    assert_int_equal(options.format, GX_FP32);
+    assert_int_equal(options.link.rate_bps, 0);
+    assert_int_equal(options.link.shard_bytes, 1408);
+    assert_int_equal(options.wait_ns, 10000000000);
+    assert_false(options.json);
+}
+
+static void the_contracts_line_is_understood(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        parse("-s /tmp/a.sock --run NAME --bytes 25M --rounds 12 --format e3m0 --check --link-rate "
+              "200Mbit --link-delay 25ms --link-loss 0.01 --json"),
+        GX_PERF_OPTIONS_RUN);
+    assert_string_equal(options.socket, "/tmp/a.sock");
+    assert_string_equal(options.run, "NAME");
+    assert_int_equal(options.rounds, 12);
+    assert_int_equal(options.format, GX_E3M0);
+    assert_true(options.check && options.json);
+    assert_int_equal(options.link.rate_bps, 200000000);
+    assert_true(options.link.delay_seconds == 0.025);
+    assert_true(options.link.loss == 0.01);
+}
+
+static void seconds_need_no_unit(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--run x --wait 2.5 --timeout 1min"), GX_PERF_OPTIONS_RUN);
+    assert_int_equal(options.wait_ns, 2500000000);
+    assert_int_equal(options.timeout_ns, 60000000000);
+}
+
+static void the_environment_names_the_socket(void **state)
+{
+    (void)state;
+    setenv("GX_SOCKET", "/tmp/env.sock", 1);
+    assert_int_equal(parse("--run x"), GX_PERF_OPTIONS_RUN);
+    assert_string_equal(options.socket, "/tmp/env.sock");
+    unsetenv("GX_SOCKET");
+}
+
+static void nonsense_is_refused(void **state)
+{
+    static const char *const lines[] = {
+        "",
+        "--run x --bytes lots",
+        "--run x --bytes 9999999T",
+        "--run x --rounds 0",
+        "--run x --rounds -1",
+        "--run x --format fp64",
+        "--run x --digest md5",
+        "--run x --link-rate 0bit",
+        "--run x --link-loss 1",
+        "--run x --link-rate 1Mbit --link-delay 25",
+        "--run x --link-delay 25ms",
+        "--run x --wait soon",
+        "--run x --bogus",
+        "--run x stray",
+        "--run",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        if (parse(lines[i]) != GX_PERF_OPTIONS_USAGE)
+            fail_msg("'%s' was taken", lines[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_alone_takes_the_defaults),
+        cmocka_unit_test(the_contracts_line_is_understood),
+        cmocka_unit_test(seconds_need_no_unit),
+        cmocka_unit_test(the_environment_names_the_socket),
+        cmocka_unit_test(nonsense_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,425 @@
+/* Two sites back to back, no network between: the contract with the exchange layer. tests/sim/links_sim.c has the
+ * network. */
+#include <stdio.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "transfer/digest.h"
+#include "transfer/links.h"
+#include "transfer/recv.h"
+#include "transfer/send.h"
+
+#define MS 1000000ull
+#define SHARD 1408u
+#define BYTES (200u * SHARD - 5)
+
+struct end {
+    struct gx_links *links;
+    struct gx_counters counters;
+    struct gx_links_config config;
+    uint32_t self;
+    uint64_t incarnation;
+    uint32_t answers[8]; /* by enum gx_answer */
+    uint32_t opens, sinks, controls, peers;
+    enum gx_reason refused;
+    enum gx_answer says;
+    uint32_t owed; /* state messages to send */
+};
+
+static struct end ends[2];
+static uint64_t now;
+static uint8_t bytes[BYTES], tail[SHARD], *staging;
+static void *tables;
+static struct gx_source source;
+static struct gx_sink sink;
+static struct gx_open wanted;
+static struct gx_packet held[64]; /* not yet released */
+static uint32_t held_count;
+static bool holding;
+
+static enum gx_answer on_open(void *ctx, uint32_t peer, const struct gx_open *open,
+                              struct gx_sink **out, enum gx_reason *reason, uint64_t at)
+{
+    struct end *end = ctx;
+
+    (void)at;
+    assert_int_equal(peer, 1 - end->self);
+    end->opens++;
+    *reason = end->says == GX_ANSWER_REFUSED ? GX_REASON_SCHEMA : GX_REASON_NONE;
+    if (end->says == GX_ANSWER_OPEN && sink.state == GX_SINK_FREE)
+        assert_true(gx_sink_open(&sink, open));
+    *out = &sink;
+    return end->says;
+}
+
+static void on_sink(void *ctx, struct gx_sink *filled, uint64_t at)
+{
+    (void)filled;
+    (void)at;
+    ((struct end *)ctx)->sinks++;
+}
+
+static void on_answer(void *ctx, uint32_t peer, struct gx_send *send, enum gx_answer answer,
+                      enum gx_reason reason, uint64_t at)
+{
+    (void)peer;
+    (void)send;
+    (void)at;
+    ((struct end *)ctx)->answers[answer]++;
+    ((struct end *)ctx)->refused = reason;
+}
+
+static void on_control(void *ctx, uint32_t peer, const uint8_t *message, size_t count,
+                       uint64_t order, uint64_t at)
+{
+    (void)peer;
+    (void)order;
+    (void)at;
+    assert_int_equal(count, 3);
+    assert_int_equal(message[2], 0xaa);
+    ((struct end *)ctx)->controls++;
+}
+
+static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reason reason,
+                    uint64_t at)
+{
+    (void)peer;
+    (void)at;
+    (void)reason;
+    ((struct end *)ctx)->peers++;
+    ((struct end *)ctx)->incarnation = incarnation;
+}
+
+static size_t next_control(void *ctx, uint32_t peer, uint8_t *out, uint64_t at)
+{
+    struct end *end = ctx;
+
+    (void)peer;
+    (void)at;
+    if (end->owed == 0)
+        return 0;
+    end->owed--;
+    out[0] = GX_CONTROL_REPORT;
+    out[1] = 0;
+    out[2] = 0xaa;
+    return 3;
+}
+
+static const struct gx_links_ops ops = {.on_open = on_open,
+                                        .on_sink = on_sink,
+                                        .on_answer = on_answer,
+                                        .on_control = on_control,
+                                        .on_peer = on_peer,
+                                        .next_control = next_control};
+
+static void end_start(uint32_t self, uint64_t incarnation)
+{
+    struct end *end = &ends[self];
+
+    memset(end, 0, sizeof *end);
+    end->self = self;
+    end->says = GX_ANSWER_OPEN;
+    end->config.site_count = 2;
+    end->config.self = self;
+    for (uint8_t i = 0; i < 2; i++) {
+        snprintf(end->config.names[i], GX_NAME_MAX, "s%d", i);
+        end->config.addrs[i].b[0] = i;
+    }
+    end->config.rate_bps = end->config.recv_rate_bps = 1000000000;
+    end->config.mtu = 1500;
+    end->config.shard_bytes = SHARD;
+    end->config.incarnation = incarnation;
+    end->config.seed = incarnation * 77;
+    end->config.counters = &end->counters;
+    end->config.send_blocks = 64;
+    end->links = gx_links_create(&end->config, &ops, end, now);
+    assert_non_null(end->links);
+}
+
+/* Everything that leaves arrives at once; packets stay in the port while `holding`. */
+static uint32_t exchange(void)
+{
+    uint32_t total = 0;
+
+    for (uint32_t i = 0; i < 2; i++) {
+        struct gx_packet packets[16];
+        uint32_t count = gx_links_tx(ends[i].links, now, packets, 16);
+
+        for (uint32_t p = 0; p < count; p++) {
+            uint8_t copy[GX_HEADER_BYTES + SHARD];
+            struct gx_addr from = {{(uint8_t)i}};
+
+            memcpy(copy, packets[p].header, GX_HEADER_BYTES);
+            if (packets[p].payload_bytes > 0)
+                memcpy(copy + GX_HEADER_BYTES, packets[p].payload, packets[p].payload_bytes);
+            gx_links_rx(ends[packets[p].to.b[0]].links, now, &from, copy,
+                        GX_HEADER_BYTES + packets[p].payload_bytes);
+            if (holding && i == 0 && held_count < 64)
+                held[held_count++] = packets[p];
+            else
+                gx_links_release(ends[i].links, packets[p].owner);
+        }
+        total += count;
+    }
+    return total;
+}
+
+static void run(uint64_t for_ns)
+{
+    for (uint64_t end = now + for_ns; now < end; now += MS)
+        while (exchange() > 0)
+            ;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    now = 1000 * MS;
+    held_count = 0;
+    holding = false;
+    for (size_t i = 0; i < BYTES; i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+    tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64));
+    staging = malloc(gx_sink_staging_bytes(BYTES, SHARD));
+    gx_sink_init(&sink, BYTES, SHARD, 64, tables, staging);
+    gx_source_init(&source, bytes, BYTES, SHARD, tail);
+    memset(&wanted, 0, sizeof wanted);
+    wanted.bytes = BYTES;
+    wanted.weight = 1;
+    gx_digest_bytes(GX_XXH3, bytes, BYTES, &wanted.digest);
+    end_start(0, 1000);
+    end_start(1, 2000);
+    run(5 * MS);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    gx_links_destroy(ends[0].links);
+    gx_links_destroy(ends[1].links);
+    free(tables);
+    free(staging);
+    return 0;
+}
+
+static struct gx_send *send_it(void)
+{
+    return gx_links_send(ends[0].links, 1, &wanted, &source, false, 0, 1, now);
+}
+
+static void sessions_come_up_with_each_others_incarnation(void **state)
+{
+    (void)state;
+    assert_true(gx_links_up(ends[0].links, 1));
+    assert_int_equal(gx_links_incarnation(ends[0].links, 1), 2000);
+    assert_int_equal(ends[1].incarnation, 1000);
+    assert_int_equal(ends[0].peers, 1);
+    assert_true(gx_links_heard_ns(ends[0].links, 1) > 0);
+    assert_true(gx_links_rtt_ns(ends[0].links, 1) > 0);
+}
+
+static void transfer_is_held_and_everything_let_go(void **state)
+{
+    (void)state;
+    assert_non_null(send_it());
+    assert_int_equal(source.sends, 1);
+    run(50 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+    assert_memory_equal(staging, bytes, BYTES);
+    assert_int_equal(ends[1].sinks, 1);
+    assert_int_equal(ends[0].answers[GX_ANSWER_HELD], 1);
+    assert_int_equal(source.sends, 0);
+    assert_int_equal(source.packets, 0);
+    assert_int_equal(ends[0].counters.link[1][GX_LINK_sent_data_shards_total], 200);
+    assert_int_equal(ends[0].counters.link[1][GX_LINK_sent_redundant_bytes_total], 0);
+    assert_int_equal(ends[0].counters.link[1][GX_LINK_transfers_held_total], 1);
+    assert_int_equal(ends[0].counters.link[1][GX_LINK_transfers_open], 0);
+}
+
+static void source_counts_packets_in_the_port(void **state)
+{
+    (void)state;
+    holding = true;
+    assert_non_null(send_it());
+    run(50 * MS);
+    assert_int_equal(source.sends, 0);
+    assert_in_range(source.packets, 1, 64);
+    for (uint32_t i = 0; i < held_count; i++)
+        gx_links_release(ends[0].links, held[i].owner);
+    assert_int_equal(source.packets, 0);
+}
+
+static void not_ready_waits_and_goes_on_when_told(void **state)
+{
+    struct gx_send *send;
+    uint64_t shards;
+
+    (void)state;
+    ends[1].says = GX_ANSWER_NOT_READY;
+    send = send_it();
+    run(100 * MS);
+    assert_int_equal(ends[0].answers[GX_ANSWER_NOT_READY], 1);
+    shards = ends[0].counters.link[1][GX_LINK_sent_data_shards_total];
+    run(1000 * MS);
+    assert_int_equal(ends[0].counters.link[1][GX_LINK_sent_data_shards_total], shards);
+    assert_true(ends[1].opens >= 5);
+    ends[1].says = GX_ANSWER_OPEN;
+    gx_links_send_retry(ends[0].links, send, now);
+    run(50 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+    assert_int_equal(ends[0].answers[GX_ANSWER_HELD], 1);
+}
+
+static void final_answers_end_the_send(void **state)
+{
+    static const enum gx_answer answers[] = {GX_ANSWER_HELD, GX_ANSWER_NOT_NEEDED,
+                                             GX_ANSWER_REFUSED};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        ends[1].says = answers[i];
+        assert_non_null(send_it());
+        run(50 * MS);
+        assert_int_equal(ends[0].answers[answers[i]], 1);
+        assert_int_equal(source.sends + source.packets, 0);
+    }
+    assert_int_equal(ends[0].refused, GX_REASON_SCHEMA);
+}
+
+static void bytes_of_another_digest_are_answered_bad(void **state)
+{
+    (void)state;
+    wanted.digest.b[0] ^= 1;
+    send_it();
+    run(50 * MS);
+    assert_int_equal(sink.state, GX_SINK_BAD);
+    assert_int_equal(ends[0].answers[GX_ANSWER_BAD], 1);
+    assert_int_equal(ends[1].sinks, 1);
+}
+
+static void stopped_send_gets_no_upcall(void **state)
+{
+    struct gx_send *send = send_it();
+
+    (void)state;
+    exchange();
+    gx_links_send_stop(ends[0].links, send);
+    run(500 * MS);
+    assert_int_equal(ends[0].answers[GX_ANSWER_HELD], 0);
+    assert_int_equal(source.sends + source.packets, 0);
+    assert_int_equal(sink.state, GX_SINK_OPEN);
+}
+
+static void stopped_sink_is_asked_about_anew(void **state)
+{
+    (void)state;
+    send_it();
+    exchange();
+    assert_int_equal(sink.state, GX_SINK_OPEN);
+    gx_links_sink_stop(ends[1].links, &sink);
+    gx_sink_free(&sink);
+    run(1000 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+    assert_memory_equal(staging, bytes, BYTES);
+}
+
+static void restarted_peer_ends_sends_as_not_needed(void **state)
+{
+    (void)state;
+    ends[1].says = GX_ANSWER_NOT_READY;
+    send_it();
+    run(100 * MS);
+    gx_links_destroy(ends[1].links);
+    end_start(1, 2001);
+    run(10 * MS);
+    assert_int_equal(ends[0].answers[GX_ANSWER_NOT_NEEDED], 1);
+    assert_int_equal(ends[0].incarnation, 2001);
+    assert_int_equal(source.sends, 0);
+    send_it();
+    run(100 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+}
+
+static void silent_link_makes_a_new_session_and_goes_on(void **state)
+{
+    struct gx_packet packets[16];
+
+    (void)state;
+    send_it();
+    exchange();
+    for (uint64_t end = now + 1500 * MS; now < end; now += MS)
+        for (uint32_t i = 0; i < 2; i++)
+            for (uint32_t p = gx_links_tx(ends[i].links, now, packets, 16); p-- > 0;)
+                gx_links_release(ends[i].links, packets[p].owner);
+    run(2000 * MS);
+    assert_int_equal(ends[0].counters.link[1][GX_LINK_peer_restarts_total], 0);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+    assert_int_equal(ends[0].answers[GX_ANSWER_HELD], 1);
+}
+
+static void state_messages_arrive(void **state)
+{
+    (void)state;
+    ends[0].owed = 20;
+    run(5 * MS);
+    assert_int_equal(ends[1].controls, 20);
+}
+
+static void slots_and_records_are_bounded(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < GX_SENDS_MAX; i++) {
+        wanted.key.round = i;
+        assert_non_null(send_it());
+    }
+    assert_null(send_it());
+    wanted.bytes = source.byte_count = 1000000000;
+    assert_null(gx_links_send(ends[1].links, 0, &wanted, &source, false, 0, 1, now));
+}
+
+static void idle_links_wake_seldom_and_stay_up(void **state)
+{
+    uint32_t wakes = 0;
+
+    (void)state;
+    for (uint64_t end = now + 10000 * MS; now < end; wakes++) {
+        uint64_t a = gx_links_wake(ends[0].links, now), b = gx_links_wake(ends[1].links, now);
+
+        now = a < b ? a : b;
+        while (exchange() > 0)
+            ;
+    }
+    assert_in_range(wakes, 10, 400);
+    assert_int_equal(ends[0].counters.link[1][GX_LINK_sessions_total], 1);
+    assert_int_equal(ends[0].counters.link[1][GX_LINK_up], 1);
+    assert_int_equal(ends[0].counters.link[1][GX_LINK_lost_packets_total], 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(sessions_come_up_with_each_others_incarnation),
+        TEST(transfer_is_held_and_everything_let_go),
+        TEST(source_counts_packets_in_the_port),
+        TEST(not_ready_waits_and_goes_on_when_told),
+        TEST(final_answers_end_the_send),
+        TEST(bytes_of_another_digest_are_answered_bad),
+        TEST(stopped_send_gets_no_upcall),
+        TEST(stopped_sink_is_asked_about_anew),
+        TEST(restarted_peer_ends_sends_as_not_needed),
+        TEST(silent_link_makes_a_new_session_and_goes_on),
+        TEST(state_messages_arrive),
+        TEST(slots_and_records_are_bounded),
+        TEST(idle_links_wake_seldom_and_stay_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,207 @@
+/* Rebuilding from any rows in any order, and refusing what does not fit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fec/fec.h"
+#include "session/random.h"
+#include "transfer/digest.h"
+#include "transfer/sink.h"
+
+#define SHARD 64
+#define BYTES (150 * SHARD - 17)
+
+static uint8_t bytes[151 * SHARD], *staging;
+static void *tables, *scratch;
+static struct gx_sink sink;
+static struct gx_open opened;
+static struct gx_random rng;
+
+static int setup(void **state)
+{
+    (void)state;
+    gx_fec_init();
+    gx_random_init(&rng, 9);
+    memset(bytes, 0, sizeof bytes);
+    gx_random_fill(&rng, bytes, BYTES);
+    memset(&opened, 0, sizeof opened);
+    opened.transfer = 1;
+    opened.bytes = BYTES;
+    opened.shard_bytes = SHARD;
+    opened.k_max = 64;
+    gx_digest_bytes(GX_XXH3, bytes, BYTES, &opened.digest);
+    tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64));
+    staging = malloc(gx_sink_staging_bytes(BYTES, SHARD));
+    scratch = aligned_alloc(64, gx_fec_scratch_bytes(SHARD));
+    memset(staging, 0xee, gx_sink_staging_bytes(BYTES, SHARD));
+    gx_sink_init(&sink, BYTES, SHARD, 64, tables, staging);
+    assert_true(gx_sink_open(&sink, &opened));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    free(tables);
+    free(staging);
+    free(scratch);
+    return 0;
+}
+
+static uint32_t last_rebuilt;
+
+static enum gx_sink_effect place(uint32_t block, uint32_t row)
+{
+    uint32_t k = gx_layout_k(&sink.layout, block), first = gx_layout_first(&sink.layout, block);
+    const uint8_t *data[GX_K_SMALL];
+    uint8_t payload[SHARD];
+    struct gx_header header = {
+        .block = block, .shard = (uint8_t)row, .k = (uint8_t)k, .payload_bytes = SHARD};
+
+    for (uint32_t i = 0; i < k; i++)
+        data[i] = bytes + (first + i) * SHARD;
+    if (row < k)
+        memcpy(payload, data[row], SHARD);
+    else
+        gx_fec_row(k, row, data, SHARD, payload);
+    if (row < k && first + row == sink.layout.shard_count - 1)
+        header.payload_bytes = SHARD - 17;
+    return gx_sink_place(&sink, &header, payload, scratch, &last_rebuilt, 42);
+}
+
+static void data_alone_is_held_and_decodes_nothing(void **state)
+{
+    (void)state;
+    for (uint32_t block = 0; block < sink.layout.block_count; block++)
+        for (uint32_t row = 0; row < gx_layout_k(&sink.layout, block); row++) {
+            assert_int_equal(sink.state, GX_SINK_OPEN);
+            assert_int_equal(place(block, row), GX_SINK_PLACED);
+            assert_int_equal(last_rebuilt, 0);
+        }
+    assert_int_equal(sink.state, GX_SINK_HELD);
+    assert_int_equal(sink.held_ns, 42);
+    assert_memory_equal(staging, bytes, BYTES);
+}
+
+static void any_rows_in_any_order_rebuild_the_bytes(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        uint32_t rebuilt = 0;
+
+        assert_true(gx_sink_open(&sink, &opened));
+        while (sink.state == GX_SINK_OPEN) {
+            uint32_t block = (uint32_t)(gx_random_u64(&rng) % sink.layout.block_count);
+
+            place(block, (uint32_t)(gx_random_u64(&rng) % 256));
+            rebuilt += last_rebuilt;
+        }
+        assert_int_equal(sink.state, GX_SINK_HELD);
+        assert_true(rebuilt > 0);
+        assert_memory_equal(staging, bytes, BYTES);
+    }
+}
+
+static void parity_gives_way_to_the_data_in_whose_place_it_waits(void **state)
+{
+    uint32_t k = gx_layout_k(&sink.layout, 0);
+
+    (void)state;
+    for (uint32_t row = k; row < k + 10; row++)
+        assert_int_equal(place(0, row), GX_SINK_PLACED);
+    for (uint32_t row = 0; row < k - 10; row++)
+        assert_int_equal(place(0, row), GX_SINK_PLACED);
+    assert_int_equal(gx_sink_lack(&sink, 0), 0);
+    assert_int_equal(last_rebuilt, 10);
+    assert_memory_equal(staging, bytes, k * SHARD);
+}
+
+static void second_arrival_of_a_row_changes_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(place(1, 3), GX_SINK_PLACED);
+    assert_int_equal(place(1, 3), GX_SINK_DUPLICATE);
+    assert_int_equal(place(1, 255), GX_SINK_PLACED);
+    assert_int_equal(place(1, 255), GX_SINK_DUPLICATE);
+    assert_int_equal(gx_sink_lack(&sink, 1), gx_layout_k(&sink.layout, 1) - 2);
+}
+
+static void shards_that_do_not_fit_are_malformed(void **state)
+{
+    uint8_t payload[2 * SHARD] = {0};
+    struct gx_header good = {
+        .block = 0, .shard = 0, .k = (uint8_t)gx_layout_k(&sink.layout, 0), .payload_bytes = SHARD};
+    struct gx_header bad[] = {good, good, good, good};
+
+    (void)state;
+    bad[0].block = sink.layout.block_count;
+    bad[1].k++;
+    bad[2].payload_bytes--;
+    bad[3].payload_bytes = 2 * SHARD;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(gx_sink_place(&sink, &bad[i], payload, scratch, &last_rebuilt, 1),
+                         GX_SINK_MALFORMED);
+}
+
+static void other_bytes_than_the_digest_names_are_bad(void **state)
+{
+    (void)state;
+    bytes[100] ^= 1;
+    for (uint32_t block = 0; block < sink.layout.block_count; block++)
+        for (uint32_t row = 0; row < gx_layout_k(&sink.layout, block); row++)
+            place(block, row);
+    assert_int_equal(sink.state, GX_SINK_BAD);
+}
+
+static void progress_is_told_by_below_and_touched(void **state)
+{
+    (void)state;
+    for (uint32_t row = 0; row < gx_layout_k(&sink.layout, 0); row++)
+        place(0, row);
+    assert_int_equal(sink.blocks_below, 1);
+    assert_int_equal(sink.blocks_touched, 1);
+    place(2, 200);
+    assert_int_equal(sink.blocks_below, 1);
+    assert_int_equal(sink.blocks_touched, 3);
+}
+
+static void opens_that_exceed_the_tables_are_refused(void **state)
+{
+    struct gx_open open = opened;
+
+    (void)state;
+    open.bytes = BYTES + 1;
+    assert_false(gx_sink_open(&sink, &open));
+    open = opened;
+    open.k_max = 1; /* more blocks than there are records */
+    assert_false(gx_sink_open(&sink, &open));
+    open = opened;
+    open.shard_bytes = 2 * SHARD;
+    assert_false(gx_sink_open(&sink, &open));
+    open = opened;
+    open.bytes = 1;
+    open.k_max = 128;
+    assert_true(gx_sink_open(&sink, &open));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(data_alone_is_held_and_decodes_nothing),
+        TEST(any_rows_in_any_order_rebuild_the_bytes),
+        TEST(parity_gives_way_to_the_data_in_whose_place_it_waits),
+        TEST(second_arrival_of_a_row_changes_nothing),
+        TEST(shards_that_do_not_fit_are_malformed),
+        TEST(other_bytes_than_the_digest_names_are_bad),
+        TEST(progress_is_told_by_below_and_touched),
+        TEST(opens_that_exceed_the_tables_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
