@@ -219,7 +219,7 @@ int gx_core_rewind(struct gx_core *core, const char *run, uint64_t now)
                                        : -EPERM;
 }
 
-bool gx_core_note(struct gx_core *core, char out[GX_NOTE_BYTES])
+bool gx_core_note(struct gx_core *core, struct gx_note_line *line)
 {
-    return gx_note_pop(&core->exchange->notes, out);
+    return gx_note_pop(&core->exchange->notes, line);
 }

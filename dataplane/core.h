@@ -98,6 +98,6 @@ bool gx_core_left(const struct gx_core *core, uint64_t now);
 int gx_core_rewind(struct gx_core *core, const char *run, uint64_t now);
 
 /* The next line for the log: one event, no newline. False: none. */
-bool gx_core_note(struct gx_core *core, char out[GX_NOTE_BYTES]);
+bool gx_core_note(struct gx_core *core, struct gx_note_line *line);
 
 #endif

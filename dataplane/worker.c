@@ -364,10 +364,10 @@ static bool notes_fit(const struct gx_worker *worker)
 
 static void tell_notes(struct gx_worker *worker)
 {
-    char text[GX_NOTE_BYTES];
+    struct gx_note_line line;
 
-    while (notes_fit(worker) && gx_core_note(worker->core, text))
-        note_send(worker, GX_LOG_INFO, text);
+    while (notes_fit(worker) && gx_core_note(worker->core, &line))
+        note_send(worker, line.warn ? GX_LOG_WARN : GX_LOG_INFO, line.text);
 }
 
 static void complain(struct gx_worker *worker)

@@ -268,9 +268,9 @@ static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_f
         own->done |= 1u << peer;
     }
     if (answer == GX_ANSWER_REFUSED)
-        gx_note(&ex->notes, "run %s round %llu: site %s refuses our contribution: %s", run->name,
-                (unsigned long long)own->round, ex->config.links.names[peer],
-                gx_reason_text(reason));
+        gx_note_warn(&ex->notes, "run %s round %llu: site %s refuses our contribution: %s",
+                     run->name, (unsigned long long)own->round, ex->config.links.names[peer],
+                     gx_reason_text(reason));
     gx_exchange_touch(ex, f);
 }
 

@@ -107,17 +107,17 @@ static void refusal_note(struct gx_exchange *ex, struct gx_run *run, struct gx_f
         return;
     f->refused = s->reason;
     if (s->reason)
-        gx_note(&ex->notes,
-                "run %s fragment %u: refused by the coordinator: %s (ours: %u fragments, format "
-                "%s, %llu "
-                "parameters; its: %u, %s, %llu)",
-                run->name, gx_fragment_index(run, f), gx_reason_text((enum gx_reason)s->reason),
-                run->summary.fragment_count, gx_format_name(run->format),
-                (unsigned long long)run->summary.param_count, s->schema.fragment_count,
-                s->schema.format < GX_FORMAT_COUNT
-                    ? gx_format_name((enum gx_format)s->schema.format)
-                    : "?",
-                (unsigned long long)s->schema.param_count);
+        gx_note_warn(
+            &ex->notes,
+            "run %s fragment %u: refused by the coordinator: %s (ours: %u fragments, format "
+            "%s, %llu "
+            "parameters; its: %u, %s, %llu)",
+            run->name, gx_fragment_index(run, f), gx_reason_text((enum gx_reason)s->reason),
+            run->summary.fragment_count, gx_format_name(run->format),
+            (unsigned long long)run->summary.param_count, s->schema.fragment_count,
+            s->schema.format < GX_FORMAT_COUNT ? gx_format_name((enum gx_format)s->schema.format)
+                                               : "?",
+            (unsigned long long)s->schema.param_count);
 }
 
 void gx_site_status(struct gx_exchange *ex, struct gx_run *run, const struct gx_status *s,
@@ -223,8 +223,8 @@ void gx_site_hashed(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
     own->again = false;
     if (!finite || (again && !gx_digest_equal(digest, &own->digest))) {
         enum gx_reason reason = again ? GX_REASON_CHANGED : GX_REASON_NOT_FINITE;
-        gx_note(&ex->notes, "run %s round %llu: the trainer's contribution is refused: %s",
-                run->name, (unsigned long long)own->round, gx_reason_text(reason));
+        gx_note_warn(&ex->notes, "run %s round %llu: the trainer's contribution is refused: %s",
+                     run->name, (unsigned long long)own->round, gx_reason_text(reason));
         gx_serve_own_close(ex, own);
         refuse(ex, run, f, own->round, reason, now);
     } else if (!again) {

@@ -32,8 +32,7 @@ struct gx_links_config {
     uint32_t shard_bytes;   /* largest multiple of 64 in mtu − 20 − 8 − 48 */
     uint64_t incarnation;   /* random, not 0, new at every start */
     uint64_t seed;          /* of session indices, keys and transfer ids; secret in production */
-    uint32_t
-        send_blocks; /* records for blocks of all outgoing transfers together, 16 bytes each; 0: 262,144 */
+    uint32_t send_blocks;   /* records of blocks, 16 bytes each, for all sends; 0: 262,144 */
     struct gx_counters *counters;
 };
 

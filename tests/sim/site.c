@@ -539,7 +539,7 @@ static void sleep_until(struct sim_world *world, struct sim_site *site, bool mor
 /* The loop of core.h. A crash may hit between any two parts of it. */
 void sim_site_step(struct sim_world *world, struct sim_site *site)
 {
-    char note[GX_NOTE_BYTES];
+    struct gx_note_line note;
 
     site->step_at_ns = SIM_NEVER;
     if (!site->up || site->paused)
@@ -566,8 +566,8 @@ void sim_site_step(struct sim_world *world, struct sim_site *site)
         return;
     mirror_busy(world, site);
     events(world, site);
-    while (gx_core_note(site->core, note))
-        sim_trace(world, (int)site->index, "note: %s", note);
+    while (gx_core_note(site->core, &note))
+        sim_trace(world, (int)site->index, "note: %s", note.text);
     detached(world, site);
     if (fuse_burns(world, site) || leave_done(world, site))
         return;

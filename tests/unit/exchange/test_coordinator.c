@@ -326,9 +326,9 @@ static void a_record_that_the_log_lacks_stops_decisions(void **state)
     pass(&b, 10 * S, 3);
     assert_true(quiet(&b));
     assert_true(status_for(&b, 1).flags & GX_STATUS_HALTED);
-    char line[GX_NOTE_BYTES];
-    assert_true(gx_note_pop(&b.notes, line));
-    assert_non_null(strstr(line, "lacks"));
+    struct gx_note_line line;
+    assert_true(gx_note_pop(&b.notes, &line));
+    assert_non_null(strstr(line.text, "lacks"));
     gx_coordinator_destroy(b.c);
 }
 
@@ -416,9 +416,9 @@ static void a_schema_that_differs_is_refused_by_name(void **state)
     assert_int_equal(s.reason, GX_REASON_SCHEMA);
     assert_int_equal(s.present, 1);
     assert_int_equal(s.schema.param_count, 100);
-    char line[GX_NOTE_BYTES];
-    assert_true(gx_note_pop(&b.notes, line));
-    assert_non_null(strstr(line, "parameter count"));
+    struct gx_note_line line;
+    assert_true(gx_note_pop(&b.notes, &line));
+    assert_non_null(strstr(line.text, "parameter count"));
     gx_coordinator_destroy(b.c);
 }
 
