@@ -29,8 +29,8 @@ static int lock_busy(int fd, const char *path, char *error, size_t error_bytes)
 
     pid[bytes > 0 ? strcspn(pid, "\n") : 0] = '\0';
     snprintf(error, error_bytes,
-             "%s: another gxd (pid %s) serves this socket: stop it, or choose another `socket:`", path,
-             *pid ? pid : "unknown");
+             "%s: another gxd (pid %s) serves this socket: stop it, or choose another `socket:`",
+             path, *pid ? pid : "unknown");
     return -EWOULDBLOCK;
 }
 
@@ -140,8 +140,8 @@ static void client_free(struct gx_control_socket *control, struct gx_client *cli
     memory_count(control);
 }
 
-static void reply_send(const struct gx_control_socket *control, const struct gx_client *client, int error,
-                       enum gx_reason reason, const char *text)
+static void reply_send(const struct gx_control_socket *control, const struct gx_client *client,
+                       int error, enum gx_reason reason, const char *text)
 {
     struct gx_attach_reply reply = {.version = GX_ATTACH_VERSION,
                                     .error = error,
@@ -193,12 +193,12 @@ static bool memory_fits(const struct gx_control_socket *control, uint64_t arena_
 
     if (sum <= budget && arena_bytes <= budget && staging_bytes <= budget)
         return true;
-    snprintf(text, GX_MAP_TEXT_MAX,
-             "needs %s for its arena and %s for staging, %s are in use by other runs, together %" PRIu64
-             " bytes; the config allows %s: set `memory: %" PRIu64 "MiB` or more",
-             gx_units_format_bytes(a, arena_bytes), gx_units_format_bytes(s, staging_bytes),
-             gx_units_format_bytes(u, used), sum, gx_units_format_bytes(b, budget),
-             (sum >> 20) + 1);
+    snprintf(
+        text, GX_MAP_TEXT_MAX,
+        "needs %s for its arena and %s for staging, %s are in use by other runs, together %" PRIu64
+        " bytes; the config allows %s: set `memory: %" PRIu64 "MiB` or more",
+        gx_units_format_bytes(a, arena_bytes), gx_units_format_bytes(s, staging_bytes),
+        gx_units_format_bytes(u, used), sum, gx_units_format_bytes(b, budget), (sum >> 20) + 1);
     return false;
 }
 
@@ -236,11 +236,12 @@ static int attach_check(struct gx_control_socket *control, struct gx_client *cli
     holder = run_holder(control, client);
     if (holder) {
         *reason = GX_REASON_BUSY;
-        snprintf(text, GX_MAP_TEXT_MAX,
-                 holder->state == GX_CLIENT_LEAVING
-                     ? "the last offer of an earlier trainer (pid %d) is still being sent: try again"
-                     : "another trainer (pid %d) serves this run here: stop it, or use another name",
-                 (int)holder->pid);
+        snprintf(
+            text, GX_MAP_TEXT_MAX,
+            holder->state == GX_CLIENT_LEAVING
+                ? "the last offer of an earlier trainer (pid %d) is still being sent: try again"
+                : "another trainer (pid %d) serves this run here: stop it, or use another name",
+            (int)holder->pid);
         return holder->state == GX_CLIENT_LEAVING ? -EAGAIN : -EBUSY;
     }
     if (!is_eventfd(client->trainer.wake_gxd) || !is_eventfd(client->trainer.wake_trainer)) {
@@ -355,14 +356,16 @@ static void command_begin(struct gx_control_socket *control, struct gx_client *c
     struct gx_order order = {.cookie = client->cookie};
 
     if (request->version != GX_CONTROL_VERSION) {
-        command_reply(control, client, -EPROTO, "this gxd speaks another version of gxctl's commands");
+        command_reply(control, client, -EPROTO,
+                      "this gxd speaks another version of gxctl's commands");
         return;
     }
     client->state = GX_CLIENT_COMMANDING;
     client->command = request->command;
     switch (request->command) {
     case GX_CONTROL_LEAVE:
-        gx_info_log("gxctl (pid %d, uid %u) asks to leave", (int)client->pid, (unsigned)client->uid);
+        gx_info_log("gxctl (pid %d, uid %u) asks to leave", (int)client->pid,
+                    (unsigned)client->uid);
         order.type = GX_ORDER_LEAVE;
         control->leave_asked = true;
         break;
@@ -468,10 +471,8 @@ static void client_ask(struct gx_control_socket *control, struct gx_client *clie
     } request;
     _Alignas(struct cmsghdr) char rights[CMSG_SPACE(8 * sizeof(int))];
     struct iovec iov = {&request, sizeof(request)};
-    struct msghdr message = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = rights,
-                             .msg_controllen = sizeof(rights)};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = rights, .msg_controllen = sizeof(rights)};
     ssize_t bytes = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     int descriptors[DESCRIPTORS];
     bool three;
@@ -493,8 +494,9 @@ static void client_ask(struct gx_control_socket *control, struct gx_client *clie
     if ((size_t)bytes == sizeof(request.command))
         command_begin(control, client, &request.command);
     else
-        client_refuse(control, client, -EPROTO, GX_REASON_COMMAND,
-                      "not a request with three descriptors: trainer and gxd are of different releases");
+        client_refuse(
+            control, client, -EPROTO, GX_REASON_COMMAND,
+            "not a request with three descriptors: trainer and gxd are of different releases");
 }
 
 /* A client that was answered has nothing more to say: end of file, or noise, ends it. */
@@ -568,7 +570,8 @@ uint64_t gx_control_due_ns(const struct gx_control_socket *control)
 
 /* ---- the worker's notices ---- */
 
-static struct gx_client *client_of(struct gx_control_socket *control, const struct gx_trainer *trainer)
+static struct gx_client *client_of(struct gx_control_socket *control,
+                                   const struct gx_trainer *trainer)
 {
     for (uint32_t i = 0; i < GX_CLIENTS_MAX; i++)
         if (&control->clients[i].trainer == trainer)

@@ -19,7 +19,8 @@ void gx_journal_file_path(char *out, size_t out_bytes, const char *directory,
     size_t bytes = 0;
 
     for (uint32_t i = 0; i < config->site_count; i++)
-        bytes += (size_t)snprintf(names + bytes, sizeof(names) - bytes, "%s\n", config->sites[i].name);
+        bytes +=
+            (size_t)snprintf(names + bytes, sizeof(names) - bytes, "%s\n", config->sites[i].name);
     snprintf(out, out_bytes, "%s/journal-%08x.log", directory,
              (unsigned)(XXH3_64bits(names, bytes) & 0xffffffffu));
 }

@@ -28,7 +28,8 @@
 
 #define VERSION "0.1.0"
 #define EXIT_CONFIG 2
-#define LEAVE_NS (1700 * GX_NS_PER_MS) /* SIGTERM to exit within 2 s, the rest is for the worker's end */
+#define LEAVE_NS                                                                                   \
+    (1700 * GX_NS_PER_MS) /* SIGTERM to exit within 2 s, the rest is for the worker's end */
 #define STOP_NS (200 * GX_NS_PER_MS)
 #define RETRY_MIN_NS (100 * GX_NS_PER_MS)
 #define RETRY_MAX_NS (5 * GX_NS_PER_S)
@@ -135,8 +136,7 @@ static void stat_fill(struct gxd *gxd)
     stat->shard_bytes = gxd->core_config.links.shard_bytes;
     for (uint32_t i = 0; i < config->site_count; i++) {
         memcpy(stat->site_names[i], config->sites[i].name, sizeof(stat->site_names[i]));
-        memcpy(stat->site_addresses[i], config->sites[i].address,
-               sizeof(stat->site_addresses[i]));
+        memcpy(stat->site_addresses[i], config->sites[i].address, sizeof(stat->site_addresses[i]));
     }
     gxd->port->ops->describe(gxd->port, stat->port);
 }
@@ -151,8 +151,8 @@ static void state_link(const struct gx_config *config)
         return;
     unlink(link); /* a link to a former place; a directory stays and is told of below */
     if (symlink(target, link))
-        gx_warn_log("%s: cannot link to %s: %s; gxctl needs --state %s", link, target,
-                    strerror(errno), target);
+        gx_warn_log("%s: cannot be made a link to %s: %s; gxctl looks there: move it away", link,
+                    target, strerror(errno));
 }
 
 static int state_open(struct gxd *gxd)
@@ -193,8 +193,9 @@ static int journal_open(struct gxd *gxd)
         return ret;
     }
     if (torn_bytes)
-        gx_warn_log("%s: cut off %llu bytes of an entry that a crash tore; it was never acknowledged",
-                    path, (unsigned long long)torn_bytes);
+        gx_warn_log(
+            "%s: cut off %llu bytes of an entry that a crash tore; it was never acknowledged", path,
+            (unsigned long long)torn_bytes);
     gx_info_log("%s: %llu records", path, (unsigned long long)count);
     return 0;
 }
@@ -204,6 +205,7 @@ static int signals_open(struct gxd *gxd)
     sigset_t set;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of the write, EFBIG */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
@@ -228,7 +230,8 @@ static int port_open(struct gxd *gxd)
 static int worker_open(struct gxd *gxd)
 {
     char error[256];
-    int ret = gx_worker_init(&gxd->worker, gxd->core, gxd->port, &gxd->stat->counters, gxd->wake_fd);
+    int ret =
+        gx_worker_init(&gxd->worker, gxd->core, gxd->port, &gxd->stat->counters, gxd->wake_fd);
 
     if (ret) {
         gx_error_log("cannot make the worker: %s", strerror(-ret));
@@ -300,7 +303,8 @@ static void journal_serve(struct gxd *gxd)
 
     if (start_ns < gxd->journal_retry_ns)
         return;
-    for (; count < JOURNAL_BATCH && (entry = gx_mailbox_peek(&gxd->worker.journal, count)); count++) {
+    for (; count < JOURNAL_BATCH && (entry = gx_mailbox_peek(&gxd->worker.journal, count));
+         count++) {
         slices[count] = (struct gx_journal_slice){entry->bytes, entry->byte_count};
         sequences[count] = entry->sequence;
     }

@@ -13,7 +13,8 @@
 #include "gx_assert.h"
 #include "port/clock.h"
 
-#define ORDERS 1024u /* more than main can have under way: two per trainer, one per journal entry and client */
+#define ORDERS                                                                                     \
+    1024u /* more than main can have under way: two per trainer, one per journal entry and client */
 #define NOTICES 512u
 #define ENTRIES 64u
 #define COMMANDS_PER_PASS 16
@@ -75,9 +76,8 @@ static void trainer_drop(struct gx_worker *worker, struct gx_trainer *trainer)
 static void trainer_break(struct gx_worker *worker, struct gx_trainer *trainer,
                           enum gx_reason reason, const char *text)
 {
-    struct gx_event event = {.type = GX_EVENT_REFUSED,
-                             .reason = (uint32_t)reason,
-                             .completed_ns = worker->now};
+    struct gx_event event = {
+        .type = GX_EVENT_REFUSED, .reason = (uint32_t)reason, .completed_ns = worker->now};
     struct gx_notice *notice;
 
     if (gx_ring_push(&trainer->events, &event) == 0)

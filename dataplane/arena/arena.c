@@ -20,7 +20,8 @@ static uint64_t take(uint64_t *cursor, uint64_t bytes)
 
 static bool name_valid(const char *name)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t length = name ? strnlen(name, GX_NAME_MAX) : 0;
 
     return length > 0 && length < GX_NAME_MAX && strspn(name, allowed) == length;

@@ -32,8 +32,9 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
     const uint64_t one = 1;
 
     (void)context;
-    if (!slot || mmap((void *)slot->base, slot->bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED) {
+    if (!slot ||
+        mmap((void *)slot->base, slot->bytes, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED) {
         /* Not ours: the instruction runs again and meets the default action. */
         signal(signal_number, SIG_DFL);
         return;

@@ -304,7 +304,8 @@ static uint8_t *area(const struct gx *gx, uint32_t fragment, uint64_t offset)
 
 float *gx_theta(struct gx *gx, uint32_t fragment)
 {
-    return (float *)(void *)area(gx, fragment, gx->layout.fragments[fragment % GX_FRAGMENTS_MAX].state);
+    return (float *)(void *)area(gx, fragment,
+                                 gx->layout.fragments[fragment % GX_FRAGMENTS_MAX].state);
 }
 
 float *gx_momentum(struct gx *gx, uint32_t fragment)
@@ -366,7 +367,8 @@ static int command_push(struct gx *gx, const struct gx_command *command)
         return -EPIPE;
     ret = gx_ring_push(&gx->commands, command);
     if (ret == -ENOSPC)
-        return fail(gx, -EAGAIN, "gxd does not take commands: read events, or look whether it is stuck");
+        return fail(gx, -EAGAIN,
+                    "gxd does not take commands: read events, or look whether it is stuck");
     if (ret) {
         gx->gone = true;
         return fail(gx, -EPIPE, "gxd broke the command ring: attach again");
@@ -588,7 +590,8 @@ int gx_reattach(struct gx *gx)
     gx->gone = true;
     for (uint32_t f = 0; f < gx->layout.fragment_count; f++)
         if (state_open(gx, f))
-            return fail(gx, -EBUSY, "a state is half written: call gx_publish() first, then attach again");
+            return fail(gx, -EBUSY,
+                        "a state is half written: call gx_publish() first, then attach again");
     ret = connect_new(gx);
     if (ret)
         return ret;

@@ -30,14 +30,15 @@ int gx_map_schema(struct gx_schema *schema, const struct gx_attach_request *requ
         .param_counts = request->param_counts,
     };
     if (gx_arena_layout(&layout, schema))
-        return refuse(text, -EINVAL,
-                      "the schema is impossible: a run's name has 1 to 31 of A-Z a-z 0-9 . _ -, "
-                      "1 to 64 fragments with at least one parameter each, a known format and digest");
+        return refuse(
+            text, -EINVAL,
+            "the schema is impossible: a run's name has 1 to 31 of A-Z a-z 0-9 . _ -, "
+            "1 to 64 fragments with at least one parameter each, a known format and digest");
     return 0;
 }
 
-int64_t gx_map_check(const struct gx_schema *schema, const struct gx_attach_request *request, int fd,
-                     char *text)
+int64_t gx_map_check(const struct gx_schema *schema, const struct gx_attach_request *request,
+                     int fd, char *text)
 {
     struct gx_arena_layout layout;
     struct stat status;
@@ -48,8 +49,9 @@ int64_t gx_map_check(const struct gx_schema *schema, const struct gx_attach_requ
     if (seals < 0 || fstat(fd, &status) || !S_ISREG(status.st_mode))
         return refuse(text, -EINVAL, "the arena is no memfd");
     if ((seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW))
-        return refuse(text, -EINVAL,
-                      "the arena is not sealed against shrinking and growing (F_SEAL_SHRINK, F_SEAL_GROW)");
+        return refuse(
+            text, -EINVAL,
+            "the arena is not sealed against shrinking and growing (F_SEAL_SHRINK, F_SEAL_GROW)");
     if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
         return refuse(text, -EINVAL, "the arena's descriptor is not open for reading and writing");
     bytes = (uint64_t)status.st_size;
@@ -71,9 +73,10 @@ static int header_check(const struct gx_map *map, char *text)
     /* Acquire: the version is written last. */
     if (__atomic_load_n(&header->version, __ATOMIC_ACQUIRE) != GX_ARENA_VERSION ||
         header->magic != GX_ARENA_MAGIC) {
-        snprintf(text, GX_MAP_TEXT_MAX,
-                 "the arena has version %u, this gxd speaks %u: build trainer and gxd from one release",
-                 header->version, GX_ARENA_VERSION);
+        snprintf(
+            text, GX_MAP_TEXT_MAX,
+            "the arena has version %u, this gxd speaks %u: build trainer and gxd from one release",
+            header->version, GX_ARENA_VERSION);
         return -EPROTO;
     }
     if (header->fragment_count != map->layout.fragment_count || header->bytes != map->layout.bytes)
@@ -81,7 +84,8 @@ static int header_check(const struct gx_map *map, char *text)
     return 0;
 }
 
-int gx_map_open(struct gx_map *map, const struct gx_schema *schema, int fd, uint64_t bytes, char *text)
+int gx_map_open(struct gx_map *map, const struct gx_schema *schema, int fd, uint64_t bytes,
+                char *text)
 {
     void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     int ret;

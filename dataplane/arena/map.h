@@ -27,8 +27,8 @@ struct gx_map {
 int gx_map_schema(struct gx_schema *schema, const struct gx_attach_request *request, char *text);
 
 /* Bytes that the descriptor holds, after checking type, seals and size against the schema; or -errno with a text. */
-int64_t gx_map_check(const struct gx_schema *schema, const struct gx_attach_request *request, int fd,
-                     char *text);
+int64_t gx_map_check(const struct gx_schema *schema, const struct gx_attach_request *request,
+                     int fd, char *text);
 
 /* Maps and guards it and checks the header. 0 or -errno with a text. */
 int gx_map_open(struct gx_map *map, const struct gx_schema *schema, int fd, uint64_t bytes,

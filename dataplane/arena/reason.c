@@ -9,5 +9,6 @@ const char *gx_reason_text(enum gx_reason reason)
     };
 
     /* The number may come from another process or a newer version. */
-    return (unsigned)reason < GX_REASON_COUNT ? texts[reason] : "a reason that this version does not know";
+    return (unsigned)reason < GX_REASON_COUNT ? texts[reason]
+                                              : "a reason that this version does not know";
 }

@@ -230,7 +230,8 @@ static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reas
     const char *name = ex->config.links.names[peer];
     (void)now;
     if (reason != ex->refused[peer] && reason)
-        gx_note_warn(&ex->notes, "link to %s: refused: %s", name, gx_reason_text(reason));
+        gx_note_warn(&ex->notes, "link to %s: refused: %s: %s", name, gx_reason_text(reason),
+                     gx_links_difference(ex->links, peer));
     ex->refused[peer] = reason;
     if (reason)
         return;

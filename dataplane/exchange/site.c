@@ -174,7 +174,7 @@ static void offer(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
     struct gx_own *own = &f->own[c->round & 1];
     if (gx_fetch_accepted(f))
         return refuse(ex, run, f, c->round, GX_REASON_BEHIND, now);
-    if (f->fetch.told || c->round <= f->reduced)
+    if (f->fetch.told || (c->round > applied && c->round <= f->reduced))
         return; /* the event that says so is on its way */
     if ((!f->has_state && !f->publishing) || c->round != applied + 1)
         return refuse(ex, run, f, c->round, GX_REASON_ROUND, now);

@@ -32,7 +32,8 @@ struct gx_port_config {
 };
 
 struct gx_port_stats {
-    uint64_t rx_packets, rx_bursts; /* a burst: one receive call of the system, GRO may put many packets into it */
+    uint64_t rx_packets,
+        rx_bursts; /* a burst: one receive call of the system, GRO may put many packets into it */
     uint64_t tx_packets, tx_bursts;
     uint64_t tx_errors;  /* packets that the system refused to send */
     uint64_t tx_retries; /* bursts that waited for room in the system */

@@ -29,8 +29,8 @@ struct plain {
     struct receive *buffers;
     struct gx_udp_train train;
     bool train_open;
-    uint32_t train_buffer; /* the buffer that `train` lies in */
-    bool arrived;          /* the socket may hold packets */
+    uint32_t train_buffer;        /* the buffer that `train` lies in */
+    bool arrived;                 /* the socket may hold packets */
     struct gx_udp_message *sends; /* ring: [tail, head) wait for room in the socket */
     uint32_t send_head, send_tail;
     uint32_t watch_count;

@@ -56,8 +56,7 @@ int gx_udp_open(struct gx_udp *udp, const struct gx_port_config *config, char *e
         return ret;
     }
     udp->fd = fd;
-    udp->receive_buffer_bytes =
-        buffer_enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF, config->buffer_bytes);
+    udp->receive_buffer_bytes = buffer_enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF, config->buffer_bytes);
     udp->send_buffer_bytes = buffer_enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF, config->buffer_bytes);
     /* Segment size 0 asks for nothing: it only tells whether the kernel knows the option. */
     udp->gso = option_on(fd, UDP_SEGMENT, 0);

@@ -21,7 +21,8 @@
 #define SENDS 64u /* messages in flight */
 #define BUFFERS 64u
 #define BUFFER_GROUP 0
-#define NAME_BYTES 32u /* a sockaddr_in6, rounded up so that the control messages after it are aligned */
+#define NAME_BYTES                                                                                 \
+    32u /* a sockaddr_in6, rounded up so that the control messages after it are aligned */
 #define BUFFER_BYTES                                                                               \
     (sizeof(struct io_uring_recvmsg_out) + NAME_BYTES + GX_UDP_CONTROL_BYTES + GX_UDP_RECEIVE_BYTES)
 #define RETRY_NS (500 * GX_NS_PER_US)

@@ -1,5 +1,6 @@
 #include "session/session.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "gx_assert.h"
@@ -151,6 +152,29 @@ static enum gx_reason mismatch(const struct gx_local *local, const struct gx_hel
     return GX_REASON_NONE;
 }
 
+/* The first thing that differs, by name. */
+static void describe(struct gx_handshake *handshake, const struct gx_local *local,
+                     const struct gx_hello *hello)
+{
+    const uint8_t *ours = local->list_digest, *theirs = hello->list_digest;
+    uint32_t i = 0;
+
+    if (handshake->refused == GX_REASON_VERSION) {
+        snprintf(handshake->difference, sizeof handshake->difference,
+                 "it speaks versions %u to %u, mode %u; we speak version %u, mode %u",
+                 hello->version_min, hello->version_max, hello->mode, GX_VERSION, GX_HELLO_NONE);
+        return;
+    }
+    while (i < hello->site_count && i < local->site_count &&
+           strcmp(hello->names[i], local->names[i]) == 0)
+        i++;
+    snprintf(handshake->difference, sizeof handshake->difference,
+             "site %u is %s there, %s here; digests %02x%02x%02x%02x and %02x%02x%02x%02x", i + 1,
+             i < hello->site_count ? hello->names[i] : "absent",
+             i < local->site_count ? local->names[i] : "absent", theirs[0], theirs[1], theirs[2],
+             theirs[3], ours[0], ours[1], ours[2], ours[3]);
+}
+
 /* Anybody may send a hello: only one from the address in the config counts here, and a session that lives is proof
  * against it. */
 static enum gx_hello_effect refuse(struct gx_handshake *handshake, enum gx_reason reason,
@@ -189,9 +213,15 @@ enum gx_hello_effect gx_handshake_rx(struct gx_handshake *handshake, struct gx_l
     bool wants = hello->flags & GX_HELLO_WANT_REPLY;
     struct gx_session *session;
 
-    if (reason != GX_REASON_NONE)
-        return memcmp(from, &handshake->dial, sizeof *from) == 0 ? refuse(handshake, reason, now)
-                                                                 : GX_HELLO_NOTHING;
+    if (reason != GX_REASON_NONE) {
+        enum gx_hello_effect effect = GX_HELLO_NOTHING;
+
+        if (memcmp(from, &handshake->dial, sizeof *from) == 0)
+            effect = refuse(handshake, reason, now);
+        if (effect == GX_HELLO_REFUSED)
+            describe(handshake, local, hello);
+        return effect;
+    }
     session = session_of_key(handshake, hello->key, now);
     if (session != NULL) {
         if (!wants && !session->confirmed &&

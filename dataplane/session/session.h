@@ -25,6 +25,7 @@
 
 #define GX_SESSION_SLOTS 4
 #define GX_SESSION_NONE UINT32_MAX
+#define GX_DIFFERENCE_BYTES 160
 
 #define GX_HELLO_RETRY_MIN_NS 250000000ull
 #define GX_HELLO_RETRY_MAX_NS 1000000000ull
@@ -67,12 +68,12 @@ struct gx_handshake {
     uint64_t generation;
     uint64_t heard_ns; /* last authenticated packet or establishment; 0: never */
     enum gx_reason refused;
+    char difference[GX_DIFFERENCE_BYTES]; /* what differs, for people, when refused */
     uint32_t peer_mtu;
 
-    uint32_t pending;    /* slot of the pending key; GX_SESSION_NONE: not drawn */
-    uint64_t pending_ns; /* when it was first sent; 0: not yet */
-    uint64_t
-        hello_rtt_ns; /* of the last handshake: from then to its answer, at most GX_SILENCE_NS */
+    uint32_t pending;      /* slot of the pending key; GX_SESSION_NONE: not drawn */
+    uint64_t pending_ns;   /* when it was first sent; 0: not yet */
+    uint64_t hello_rtt_ns; /* from then to its answer, at most GX_SILENCE_NS */
     uint64_t attempt;
     bool redial;            /* the next one goes to `dial`, not to `addr` */
     uint64_t retry_ns;      /* next hello of our own accord */

@@ -354,6 +354,11 @@ bool gx_links_up(const struct gx_links *links, uint32_t peer)
     return gx_peer_is(links, peer) && links->peers[peer].handshake.current != GX_SESSION_NONE;
 }
 
+const char *gx_links_difference(const struct gx_links *links, uint32_t peer)
+{
+    return gx_peer_is(links, peer) ? links->peers[peer].handshake.difference : "";
+}
+
 uint64_t gx_links_heard_ns(const struct gx_links *links, uint32_t peer)
 {
     return gx_peer_is(links, peer) ? links->peers[peer].handshake.heard_ns : 0;

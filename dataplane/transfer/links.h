@@ -122,6 +122,8 @@ void gx_links_sink_stop(struct gx_links *links, struct gx_sink *sink);
 
 /* Is the session up, and when was the last authenticated packet heard (0: never). */
 bool gx_links_up(const struct gx_links *links, uint32_t peer);
+/* What differs, for people, when the link is refused. */
+const char *gx_links_difference(const struct gx_links *links, uint32_t peer);
 uint64_t gx_links_heard_ns(const struct gx_links *links, uint32_t peer);
 uint64_t gx_links_incarnation(const struct gx_links *links, uint32_t peer);
 uint64_t gx_links_rtt_ns(const struct gx_links *links, uint32_t peer); /* smoothed; 0: unknown */

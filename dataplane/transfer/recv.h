@@ -17,8 +17,7 @@ struct gx_incoming {
     uint32_t transfer;
     struct gx_key key;
     struct gx_sink *sink;
-    uint32_t
-        resume; /* block at which the next feedback goes on; 0: at the first that is incomplete */
+    uint32_t resume;   /* first block of the next feedback; 0: the first incomplete one */
     uint64_t shard_ns; /* the last one */
 };
 

@@ -29,6 +29,7 @@ MODEL = ["--layers", "4", "--width", "128", "--heads", "4", "--context", "64", "
 RUN = "demo"
 READY_S = 20.0
 STALL_S = 150.0
+END_S = 20.0
 # One thread each, and none that spins while the others work: the sites share this machine's cores.
 QUIET = {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -171,12 +172,19 @@ class Demo:
             time.sleep(0.05)
 
     def run_sites(self):
+        trainers = []
         for i, (name, log) in enumerate(zip(self.settings.names, self.logs)):
-            self.train("train-" + name, log, ["-s", self.stage.path(name) + ".sock", "--run", RUN, "--seed", str(i + 1)],
-                       name)
+            extra = ["-s", self.stage.path(name) + ".sock", "--run", RUN, "--seed", str(i + 1)]
+            trainers.append(self.train("train-" + name, log, extra, name))
         why = table.follow(self.screen, self.settings.names, self.logs, self.settings.rounds, self.stage.check, STALL_S)
         if why:
             raise Failed(why)
+        deadline = time.monotonic() + END_S
+        while any(trainer.status() is None for trainer in trainers):
+            if time.monotonic() > deadline:
+                raise Failed(f"a trainer did not end within {END_S:.0f} s of its last round")
+            time.sleep(0.02)
+        self.stage.check()
 
     def read_counters(self):
         self.links = [json.loads(self.stage.run("gxctl", self.gxctl(name, "links"), seconds=5))
@@ -270,12 +278,12 @@ class Demo:
                 parts = f.read().split("--- sample ---\n")
         except OSError:
             return
-        if len(parts) == 2:
+        lines = [text for text in parts[-1].splitlines() if text.strip("- ")]
+        if len(parts) == 2 and lines:
             self.screen.line()
             self.screen.title("what the shared model writes")
-            for text in parts[1].splitlines():
-                if text.strip("- "):
-                    self.screen.line("  " + text)
+            for text in lines:
+                self.screen.line("  " + text)
 
     def run(self):
         s = self.settings

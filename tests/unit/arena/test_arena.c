@@ -69,7 +69,7 @@ static void test_impossible_schemas_are_refused(void **state)
     bad.format = GX_FORMAT_COUNT;
     assert_int_equal(gx_arena_layout(&layout, &bad), -EINVAL);
     bad = good;
-    bad.digest = (enum gx_digest_kind)-1;
+    bad.digest = (enum gx_digest_kind) - 1;
     assert_int_equal(gx_arena_layout(&layout, &bad), -EINVAL);
     bad = good;
     bad.param_counts = NULL;
@@ -78,8 +78,8 @@ static void test_impossible_schemas_are_refused(void **state)
 
 static void test_impossible_counts_are_refused(void **state)
 {
-    static const uint64_t bad[] = {0, UINT64_MAX, UINT64_MAX / 4, UINT64_MAX / 8 + 1, 1ull << 62,
-                                   (1ull << 48) + 1};
+    static const uint64_t bad[] = {0,          UINT64_MAX,      UINT64_MAX / 4, UINT64_MAX / 8 + 1,
+                                   1ull << 62, (1ull << 48) + 1};
     uint64_t counts[2] = {5, 0};
     struct gx_schema schema = schema_of(counts, 2);
     struct gx_arena_layout layout;
@@ -107,8 +107,8 @@ static void test_largest_schema_does_not_overflow(void **state)
 
 static void test_bad_names_are_refused(void **state)
 {
-    static const char *const bad[] = {"", "a b", "a/b", "a\n", "\xc3\xa4", "../x/",
-                                      "12345678901234567890123456789012"};
+    static const char *const bad[] = {
+        "", "a b", "a/b", "a\n", "\xc3\xa4", "../x/", "12345678901234567890123456789012"};
     const uint64_t counts[] = {1};
     struct gx_schema schema = schema_of(counts, 1);
     struct gx_arena_layout layout;
@@ -130,7 +130,7 @@ static void test_every_reason_has_a_text(void **state)
     for (int i = 0; i < GX_REASON_COUNT; i++)
         assert_true(strlen(gx_reason_text((enum gx_reason)i)) > 5);
     assert_non_null(strstr(gx_reason_text((enum gx_reason)GX_REASON_COUNT), "not know"));
-    assert_non_null(strstr(gx_reason_text((enum gx_reason)-1), "not know"));
+    assert_non_null(strstr(gx_reason_text((enum gx_reason) - 1), "not know"));
 }
 
 int main(void)

@@ -22,10 +22,10 @@ static struct fixture *fixture_make(uint64_t position)
 
     memset(f, 0, sizeof(*f));
     f->ring.head = f->ring.tail = position;
-    assert_int_equal(
-        gx_ring_produce(&f->producer, &f->ring, f->entries, sizeof(struct gx_command)), 0);
-    assert_int_equal(
-        gx_ring_consume(&f->consumer, &f->ring, f->entries, sizeof(struct gx_command)), 0);
+    assert_int_equal(gx_ring_produce(&f->producer, &f->ring, f->entries, sizeof(struct gx_command)),
+                     0);
+    assert_int_equal(gx_ring_consume(&f->consumer, &f->ring, f->entries, sizeof(struct gx_command)),
+                     0);
     return f;
 }
 

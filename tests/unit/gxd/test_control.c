@@ -187,8 +187,8 @@ static void raw_make(struct raw *raw, const struct world *w, int seals)
     raw->descriptors[2] = eventfd(0, EFD_NONBLOCK);
     raw->descriptor_count = 3;
     assert_int_equal(ftruncate(raw->descriptors[0], (off_t)raw->layout.bytes), 0);
-    raw->header = mmap(NULL, raw->layout.bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                       raw->descriptors[0], 0);
+    raw->header =
+        mmap(NULL, raw->layout.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, raw->descriptors[0], 0);
     raw->header->magic = GX_ARENA_MAGIC;
     raw->header->version = GX_ARENA_VERSION;
     raw->header->fragment_count = 1;
@@ -563,9 +563,8 @@ static void test_clients_are_bounded(void **state)
 
 static void test_gxctl_commands_are_answered(void **state)
 {
-    struct gx_control_request request = {.version = GX_CONTROL_VERSION,
-                                         .command = GX_CONTROL_REWIND,
-                                         .run = "none"};
+    struct gx_control_request request = {
+        .version = GX_CONTROL_VERSION, .command = GX_CONTROL_REWIND, .run = "none"};
     struct gx_control_reply reply;
     struct raw raw;
 

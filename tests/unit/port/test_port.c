@@ -128,7 +128,8 @@ static void test_equal_packets_travel_whole_and_in_order(void **state)
 
 static void test_mixed_sizes_keep_their_borders(void **state)
 {
-    const uint32_t sizes[] = {PAYLOAD, PAYLOAD, 100, PAYLOAD, 0, 0, 7, 8, 8, 8, 3, PAYLOAD, 1, 2, 3};
+    const uint32_t sizes[] = {PAYLOAD, PAYLOAD, 100, PAYLOAD, 0, 0, 7, 8,
+                              8,       8,       3,   PAYLOAD, 1, 2, 3};
 
     sizes_travel(*state, sizes, sizeof(sizes) / sizeof(sizes[0]));
 }
@@ -402,10 +403,10 @@ static void test_addresses_parse_and_format(void **state)
 {
     static const char *const good[] = {"127.0.0.1:7440", "[::1]:7440", "0.0.0.0:0",
                                        "[2001:db8::5]:65535"};
-    static const char *const bad[] = {"",          "127.0.0.1",     "127.0.0.1:",     "127.0.0.1:65536",
-                                      "host:1",    "::1:7440",      "[::1]7440",      "[127.0.0.1]:1",
-                                      "1.2.3.4:x", "1.2.3.4:1 ",    "1.2.3.4:-1",     "[::1:7440",
-                                      ":7440",     "[]:1",          "1.2.3.4.5:1"};
+    static const char *const bad[] = {"",          "127.0.0.1",  "127.0.0.1:", "127.0.0.1:65536",
+                                      "host:1",    "::1:7440",   "[::1]7440",  "[127.0.0.1]:1",
+                                      "1.2.3.4:x", "1.2.3.4:1 ", "1.2.3.4:-1", "[::1:7440",
+                                      ":7440",     "[]:1",       "1.2.3.4.5:1"};
     char text[GX_PORT_TEXT_MAX];
     struct gx_addr addr;
 
