@@ -219,6 +219,21 @@ int gx_core_rewind(struct gx_core *core, const char *run, uint64_t now)
                                        : -EPERM;
 }
 
+void gx_core_set_rate(struct gx_core *core, uint64_t rate_bps, uint64_t recv_rate_bps, uint64_t now)
+{
+    gx_links_set_rate(core->links, rate_bps, recv_rate_bps, now);
+}
+
+int gx_core_set_deadline(struct gx_core *core, uint64_t deadline_ns)
+{
+    struct gx_exchange *ex = core->exchange;
+    if (!ex->coordinator)
+        return -EPERM;
+    ex->config.deadline_ns = deadline_ns;
+    gx_coordinator_deadline(ex->coordinator, deadline_ns);
+    return 0;
+}
+
 bool gx_core_note(struct gx_core *core, struct gx_note_line *line)
 {
     return gx_note_pop(&core->exchange->notes, line);

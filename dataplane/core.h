@@ -94,6 +94,14 @@ bool gx_core_event(struct gx_core *core, struct gx_run **run, struct gx_event *e
 void gx_core_leave(struct gx_core *core, uint64_t now);
 bool gx_core_left(const struct gx_core *core, uint64_t now);
 
+/* From here on this site sends at most `rate_bps`, and grants `recv_rate_bps` to its peers. Above the rate that the
+ * core was made for, a long path may keep less in flight than it could. */
+void gx_core_set_rate(struct gx_core *core, uint64_t rate_bps, uint64_t recv_rate_bps,
+                      uint64_t now);
+
+/* Open rounds move by the difference. -EPERM: this site is not the coordinator. */
+int gx_core_set_deadline(struct gx_core *core, uint64_t deadline_ns);
+
 /* `gxctl run rewind`. -ENOENT: no such run; -EPERM: this site is not the coordinator. */
 int gx_core_rewind(struct gx_core *core, const char *run, uint64_t now);
 

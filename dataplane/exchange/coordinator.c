@@ -363,17 +363,29 @@ static void note_record(struct gx_coordinator *c, const struct gx_coordinator_ru
 
 void gx_coordinator_journal_done(struct gx_coordinator *c, uint64_t sequence, uint64_t now)
 {
-    (void)now;
     GX_ASSERT(c->pending_tail != c->pending_head);
     struct gx_coordinator_pending *p = &c->pending[c->pending_tail++ % GX_COORDINATOR_PENDING_MAX];
     GX_ASSERT(p->handed && p->sequence == sequence);
     struct gx_coordinator_run *run = &c->runs[p->run];
     if (p->type == GX_JOURNAL_RECORD) {
+        gx_explain_over(c, run, p->fragment, now);
         record_apply(c, &run->fragments[p->fragment], &run->fragments[p->fragment].pending);
         note_record(c, run, p->fragment);
     } else {
         epoch_apply(c, run, run->next_epoch, run->starts, run->fragment_count);
     }
+}
+
+void gx_coordinator_deadline(struct gx_coordinator *c, uint64_t deadline_ns)
+{
+    for (uint32_t i = 0; i < GX_COORDINATOR_RUNS_MAX; i++)
+        for (uint32_t k = 0; c->runs[i].used && k < c->runs[i].fragment_count; k++) {
+            struct gx_coordinator_fragment *f = &c->runs[i].fragments[k];
+            if (f->armed)
+                f->deadline_ns += deadline_ns - c->config.deadline_ns;
+            f->changed = true;
+        }
+    c->config.deadline_ns = deadline_ns;
 }
 
 int gx_coordinator_rewind(struct gx_coordinator *c, const char *name)

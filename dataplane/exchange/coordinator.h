@@ -13,6 +13,7 @@
 
 #include "exchange/journal.h"
 #include "exchange/notes.h"
+#include "stat/view.h"
 #include "wire/state.h"
 
 #define GX_PRESENT_NS 3000000000ull       /* R4: heard within */
@@ -24,6 +25,7 @@ struct gx_coordinator_config {
     const char (*names)[GX_NAME_MAX];
     uint64_t deadline_ns, fetch_wait_ns, rewind_after_ns;
     uint32_t start_sites, min_sites, keep_rounds;
+    struct gx_view *view; /* its decisions; may be NULL */
 };
 
 struct gx_coordinator;
@@ -54,6 +56,9 @@ uint64_t gx_coordinator_status_due(const struct gx_coordinator *c);
 /* The next entry to make durable, 0: none; each is acknowledged in order. */
 size_t gx_coordinator_journal(struct gx_coordinator *c, uint64_t *sequence, uint8_t *out);
 void gx_coordinator_journal_done(struct gx_coordinator *c, uint64_t sequence, uint64_t now);
+
+/* Open rounds move by the difference. */
+void gx_coordinator_deadline(struct gx_coordinator *c, uint64_t deadline_ns);
 
 /* -ENOENT: no such run. */
 int gx_coordinator_rewind(struct gx_coordinator *c, const char *run);

@@ -41,6 +41,7 @@ struct gx_coordinator_fragment {
     bool changed;
     uint64_t evaluate_ns;
     uint64_t status_due_ns[GX_SITES_MAX];
+    uint32_t explained; /* 1 + the open round's place among the view's decisions, 0: none */
 };
 
 struct gx_coordinator_run {
@@ -86,6 +87,7 @@ struct gx_coordinator {
     uint32_t tomb_count;
     struct gx_coordinator_tomb tombs[GX_COORDINATOR_TOMBS_MAX];
     struct gx_coordinator_run runs[GX_COORDINATOR_RUNS_MAX];
+    uint32_t explained_next;
 };
 
 /* The site's last word, NULL when it has none. */
@@ -98,6 +100,17 @@ bool gx_coordinator_push(struct gx_coordinator *c, struct gx_coordinator_run *ru
                          uint32_t fragment, enum gx_journal_type type);
 /* STATUS is due at all sites. */
 void gx_coordinator_tell(struct gx_coordinator *c, struct gx_coordinator_fragment *f);
+/* Present sites that hold the contribution that `site` offered for the open round. */
+uint32_t gx_decide_holders(const struct gx_coordinator *c, const struct gx_coordinator_run *run,
+                           const struct gx_coordinator_fragment *f, uint32_t site);
+/* True until every site has reported, or the time for that is over (R12). */
+bool gx_decide_recovering(const struct gx_coordinator *c, const struct gx_coordinator_fragment *f,
+                          uint64_t now);
+/* explain.c: the open round's row in the view, for `gxctl why`; then that its record is durable. */
+void gx_explain_update(struct gx_coordinator *c, const struct gx_coordinator_run *run,
+                       uint32_t fragment, uint64_t now);
+void gx_explain_over(struct gx_coordinator *c, const struct gx_coordinator_run *run,
+                     uint32_t fragment, uint64_t now);
 /* R10: starts an epoch where that is due. */
 void gx_epoch_consider(struct gx_coordinator *c, struct gx_coordinator_run *run, uint64_t now);
 

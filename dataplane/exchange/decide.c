@@ -112,12 +112,9 @@ static void offers_record(struct gx_coordinator *c, struct gx_coordinator_run *r
     }
 }
 
-/* R5: right base, and held by min(2, present) present sites, at least one. */
-static bool offer_eligible(const struct gx_coordinator *c, const struct gx_coordinator_run *run,
+uint32_t gx_decide_holders(const struct gx_coordinator *c, const struct gx_coordinator_run *run,
                            const struct gx_coordinator_fragment *f, uint32_t site)
 {
-    if (!(f->offered >> site & 1) || !gx_digest_equal(&f->offers[site].base, &f->base))
-        return false;
     uint32_t holders = 0;
     for (uint32_t j = 0; j < c->config.site_count; j++) {
         const struct gx_report *r = f->present >> j & 1 ? gx_decide_report(f, j) : NULL;
@@ -127,9 +124,19 @@ static bool offer_eligible(const struct gx_coordinator *c, const struct gx_coord
                    gx_digest_equal(&r->offer_digest, &f->offers[site].digest);
         bool held = r->held_round == f->decided + 1 && r->held >> site & 1 &&
                     gx_digest_equal(&r->held_digests[site], &f->offers[site].digest);
-        holders += own || held;
+        holders |= (own || held ? 1u : 0u) << j;
     }
-    return holders >= (__builtin_popcount(f->present) >= 2 ? 2u : 1u);
+    return holders;
+}
+
+/* R5: right base, and held by min(2, present) present sites, at least one. */
+static bool offer_eligible(const struct gx_coordinator *c, const struct gx_coordinator_run *run,
+                           const struct gx_coordinator_fragment *f, uint32_t site)
+{
+    if (!(f->offered >> site & 1) || !gx_digest_equal(&f->offers[site].base, &f->base))
+        return false;
+    return __builtin_popcount(gx_decide_holders(c, run, f, site)) >=
+           (__builtin_popcount(f->present) >= 2 ? 2 : 1);
 }
 
 /* R9: true while a site that fetches would lose what it needs after its state. */
@@ -195,8 +202,8 @@ static bool log_lacks(const struct gx_coordinator *c, const struct gx_coordinato
 
 /* ---- the turn of a fragment ---- */
 
-static bool recovering(const struct gx_coordinator *c, const struct gx_coordinator_fragment *f,
-                       uint64_t now)
+bool gx_decide_recovering(const struct gx_coordinator *c, const struct gx_coordinator_fragment *f,
+                          uint64_t now)
 {
     bool all = true;
     for (uint32_t i = 0; i < c->config.site_count; i++)
@@ -238,8 +245,9 @@ static void fragment_evaluate(struct gx_coordinator *c, struct gx_coordinator_ru
     f->eligible = eligible;
     if (told)
         gx_coordinator_tell(c, f);
-    if (!run->halted && !run->rewinding && !recovering(c, f, now))
+    if (!run->halted && !run->rewinding && !gx_decide_recovering(c, f, now))
         decide(c, run, index, now);
+    gx_explain_update(c, run, index, now);
     if (f->armed && !f->writing && f->deadline_ns > now && f->deadline_ns < f->evaluate_ns)
         f->evaluate_ns = f->deadline_ns;
 }

@@ -24,6 +24,7 @@ struct gx_exchange *gx_exchange_create(const struct gx_core_config *config, uint
             .start_sites = config->start_sites ? config->start_sites : config->links.site_count,
             .min_sites = config->min_sites ? config->min_sites : 1,
             .keep_rounds = config->keep_rounds,
+            .view = config->view,
         };
         ex->coordinator = gx_coordinator_create(&c, &ex->notes, now);
         if (!ex->coordinator) {

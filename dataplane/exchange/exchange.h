@@ -3,7 +3,7 @@
  *
  * Files     exchange.c glue and messages; site.c the site's state machine; serve.c what this site sends to others;
  *           receive.c what it takes from them; fetch.c a site that is behind; jobs.c hashing, reducing, copying in slices;
- *           coordinator.c decisions, at the first site only.
+ *           coordinator.c decisions, at the first site only; view.c, trace.c, explain.c what gxctl sees.
  */
 #ifndef GX_EXCHANGE_EXCHANGE_H
 #define GX_EXCHANGE_EXCHANGE_H
@@ -62,6 +62,17 @@ void gx_exchange_totals(const struct gx_exchange *ex, uint64_t sum[4]);
 void gx_view_update(struct gx_exchange *ex, const struct gx_run *run, const struct gx_fragment *f);
 void gx_view_clear(struct gx_exchange *ex, const struct gx_run *run);
 
+/* trace.c: when things happened in a round, for `gxctl why` */
+void gx_trace_stage(struct gx_exchange *ex, const struct gx_run *run, const struct gx_fragment *f,
+                    uint64_t round, enum gx_stage stage, uint64_t now);
+/* The contribution of `owner` is held here; ours is held by `peer`. */
+void gx_trace_came(struct gx_exchange *ex, const struct gx_run *run, const struct gx_fragment *f,
+                   uint64_t round, uint32_t owner, uint64_t now);
+void gx_trace_went(struct gx_exchange *ex, const struct gx_run *run, const struct gx_fragment *f,
+                   uint64_t round, uint32_t peer, uint64_t now);
+void gx_trace_record(struct gx_exchange *ex, const struct gx_run *run, const struct gx_fragment *f,
+                     const struct gx_record *record, uint64_t now);
+
 /* site.c */
 /* The trainer is gone: what only it needs stops; its hashed offers stay. */
 void gx_site_detach(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f);
@@ -75,7 +86,7 @@ void gx_site_report(const struct gx_exchange *ex, const struct gx_run *run,
                     const struct gx_fragment *f, struct gx_report *report);
 /* The state area now holds `round`: of a publish, or fetched. */
 void gx_site_adopt(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
-                   uint64_t round, const struct gx_digest *digest);
+                   uint64_t round, const struct gx_digest *digest, uint64_t now);
 /* The reduction or the void round is done: tells the trainer. */
 void gx_site_complete(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                       const struct gx_record *record, uint64_t now);

@@ -142,7 +142,7 @@ bool gx_fetch_copy_step(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
     f->reduced = round;
     f->states_fetched++;
     own_drop(ex, f, round);
-    gx_site_adopt(ex, run, f, round, &digest);
+    gx_site_adopt(ex, run, f, round, &digest, now);
     gx_exchange_event(ex, run, f, GX_EVENT_STATE, round, GX_REASON_NONE, NULL, now);
     return true;
 }

@@ -24,7 +24,8 @@ static bool hash_own_step(struct gx_exchange *ex, struct gx_run *run, struct gx_
     return true;
 }
 
-static bool hash_state_step(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f)
+static bool hash_state_step(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                            uint64_t now)
 {
     struct gx_digest digest;
     if (!f->publishing)
@@ -32,7 +33,7 @@ static bool hash_state_step(struct gx_exchange *ex, struct gx_run *run, struct g
     GX_COUNT(ex->config.counters, hashed_bytes_total, GX_PIECE_BYTES);
     if (gx_hash_step(&f->state_hash, run->digest_kind, &digest)) {
         f->publishing = false;
-        gx_site_adopt(ex, run, f, f->publish_round, &digest);
+        gx_site_adopt(ex, run, f, f->publish_round, &digest, now);
     }
     return true;
 }
@@ -90,7 +91,7 @@ bool gx_jobs_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now)
         struct gx_fragment *f = &run->fragments[i];
         more |= hash_own_step(ex, run, f, &f->own[0], now);
         more |= hash_own_step(ex, run, f, &f->own[1], now);
-        more |= hash_state_step(ex, run, f);
+        more |= hash_state_step(ex, run, f, now);
         more |= reduce_step(ex, run, f, now);
         more |= gx_fetch_copy_step(ex, run, f, now);
     }

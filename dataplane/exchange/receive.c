@@ -155,12 +155,13 @@ enum gx_answer gx_receive_open(struct gx_exchange *ex, uint32_t peer, const stru
 
 void gx_receive_sink(struct gx_exchange *ex, struct gx_sink *sink, uint64_t now)
 {
-    (void)now;
     struct gx_run *run = run_of(ex, sink->open.key.run);
     if (!run)
         return;
     struct gx_fragment *f = &run->fragments[sink->open.key.fragment];
     if (sink == &run->state_sink)
         f->fetch.state = sink->state == GX_SINK_HELD ? GX_FETCH_HELD : GX_FETCH_ASKING;
+    else if (sink->state == GX_SINK_HELD)
+        gx_trace_came(ex, run, f, sink->open.key.round, sink->open.key.owner, now);
     gx_exchange_touch(ex, f);
 }

@@ -255,9 +255,11 @@ void gx_serve_want(struct gx_exchange *ex, uint32_t peer, const struct gx_report
 
 static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                          struct gx_own *own, uint32_t peer, enum gx_answer answer,
-                         enum gx_reason reason)
+                         enum gx_reason reason, uint64_t now)
 {
     own->sends[peer] = NULL;
+    if (answer == GX_ANSWER_HELD)
+        gx_trace_went(ex, run, f, own->round, peer, now);
     if (answer == GX_ANSWER_BAD) {
         /* Either the trainer changed the bytes, or a corruption passed the checks: the digest tells. */
         if (own->state == GX_OWN_READY && !own->again) {
@@ -277,7 +279,6 @@ static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_f
 void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_send *send,
                      enum gx_answer answer, enum gx_reason reason, uint64_t now)
 {
-    (void)now;
     if (answer == GX_ANSWER_OPEN || answer == GX_ANSWER_NOT_READY)
         return;
     for (uint32_t i = 0; i < GX_RUNS_MAX; i++) {
@@ -286,7 +287,7 @@ void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_send *send
             for (uint32_t s = 0; s < 2; s++)
                 if (run->fragments[k].own[s].sends[peer] == send)
                     own_answered(ex, run, &run->fragments[k], &run->fragments[k].own[s], peer,
-                                 answer, reason);
+                                 answer, reason, now);
         for (uint32_t h = 0; run && h < GX_HELPERS_MAX; h++)
             if (run->helpers[h].send == send)
                 run->helpers[h].send = NULL;

@@ -19,15 +19,15 @@ static void abort_reduction(struct gx_fragment *f)
 }
 
 void gx_site_adopt(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
-                   uint64_t round, const struct gx_digest *digest)
+                   uint64_t round, const struct gx_digest *digest, uint64_t now)
 {
-    (void)run;
     f->has_state = true;
     f->applied = round;
     f->state = *digest;
     f->awaited = 0;
     if (f->reduced < round && (!f->has_status || round <= f->decided))
         f->reduced = round;
+    gx_trace_stage(ex, run, f, round, GX_STAGE_APPLIED, now);
     gx_exchange_touch(ex, f);
 }
 
@@ -83,13 +83,15 @@ static void epoch_enter(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
         f->has_state && !f->has_status && f->applied <= s->decided ? f->applied : s->start_round;
 }
 
-static void records_take(struct gx_fragment *f, const struct gx_status *s)
+static void records_take(struct gx_exchange *ex, const struct gx_run *run, struct gx_fragment *f,
+                         const struct gx_status *s, uint64_t now)
 {
     f->decided = s->decided;
     for (uint32_t i = 0; i < s->record_count; i++) {
         const struct gx_record *record = &s->records[i];
         if (gx_fragment_record(f, record->round))
             continue;
+        gx_trace_record(ex, run, f, record, now);
         if (f->record_count == 0 || record->round > f->records[0].round) {
             f->records[1] = f->records[0];
             f->records[0] = *record;
@@ -123,7 +125,6 @@ static void refusal_note(struct gx_exchange *ex, struct gx_run *run, struct gx_f
 void gx_site_status(struct gx_exchange *ex, struct gx_run *run, const struct gx_status *s,
                     uint64_t order, uint64_t now)
 {
-    (void)now;
     struct gx_fragment *f = gx_run_fragment(run, s->fragment);
     if (!f || s->epoch < f->epoch || (f->has_status && order < f->status_order))
         return;
@@ -140,7 +141,7 @@ void gx_site_status(struct gx_exchange *ex, struct gx_run *run, const struct gx_
     f->has_status = true;
     f->status_order = order;
     f->status = *s;
-    records_take(f, s);
+    records_take(ex, run, f, s, now);
     gx_exchange_touch(ex, f);
 }
 
@@ -195,6 +196,7 @@ static void offer(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
     own->done = 0;
     own->again = own->based = false;
     gx_hash_start(&own->hash, run->arena + c->offset, c->bytes);
+    gx_trace_stage(ex, run, f, c->round, GX_STAGE_OFFERED, now);
 }
 
 void gx_site_command(struct gx_exchange *ex, struct gx_run *run, const struct gx_command *c,
@@ -230,6 +232,7 @@ void gx_site_hashed(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
     } else if (!again) {
         own->digest = *digest;
         own->state = GX_OWN_READY;
+        gx_trace_stage(ex, run, f, own->round, GX_STAGE_HASHED, now);
         gx_source_init(&own->source, run->arena + own->offset, own->bytes, run->shard_bytes,
                        own->tail);
     }
@@ -315,6 +318,7 @@ void gx_site_complete(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
             f->held_longest_ns = slot->sink.held_ns - offered;
     }
     f->reduced = f->awaited = r->round;
+    gx_trace_stage(ex, run, f, r->round, GX_STAGE_REDUCED, now);
     enum gx_event_type type = !r->members ? GX_EVENT_VOID
                               : member    ? GX_EVENT_MEMBER
                                           : GX_EVENT_LEFT_OUT;

@@ -56,6 +56,8 @@ void gx_view_update(struct gx_exchange *ex, const struct gx_run *run, const stru
         .rounds_left_out = f->rounds_left_out,
         .rounds_void = f->rounds_void,
         .states_fetched = f->states_fetched,
+        .arena_bytes = run->arena_bytes,
+        .staging_bytes = run->memory_bytes,
         .state = f->state,
     };
     memcpy(next.run, run->name, sizeof(next.run));
@@ -70,7 +72,11 @@ void gx_view_update(struct gx_exchange *ex, const struct gx_run *run, const stru
 
 void gx_view_clear(struct gx_exchange *ex, const struct gx_run *run)
 {
-    if (ex->config.view)
-        memset(&ex->config.view->rows[run->index * GX_FRAGMENTS_MAX], 0,
-               GX_FRAGMENTS_MAX * sizeof(struct gx_round_row));
+    struct gx_view *view = ex->config.view;
+    if (!view)
+        return;
+    memset(&view->rows[run->index * GX_FRAGMENTS_MAX], 0,
+           GX_FRAGMENTS_MAX * sizeof(view->rows[0]));
+    memset(&view->traces[run->index * GX_FRAGMENTS_MAX], 0,
+           GX_FRAGMENTS_MAX * sizeof(view->traces[0]));
 }

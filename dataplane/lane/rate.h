@@ -31,5 +31,7 @@ extern const struct gx_rate_algorithm gx_rate_fixed;
 
 void gx_rate_init(struct gx_rate *rate, const struct gx_rate_algorithm *algorithm,
                   uint64_t ceiling_bps);
+/* Another ceiling. A lower one holds at once, a higher one from the next feedback on, which brings the grant. */
+void gx_rate_ceiling(struct gx_rate *rate, uint64_t ceiling_bps);
 
 #endif

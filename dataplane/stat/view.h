@@ -8,6 +8,8 @@
 
 #define GX_RUNS_MAX 8 /* runs with a trainer at this site, at once */
 #define GX_VIEW_ROWS (GX_RUNS_MAX * GX_FRAGMENTS_MAX)
+#define GX_TRACES 8      /* rounds of a fragment whose stages are kept */
+#define GX_DECISIONS 512 /* rounds that the coordinator keeps, open ones included; the oldest give way */
 
 enum gx_round_phase {
     GX_PHASE_NONE,
@@ -41,11 +43,67 @@ struct gx_round_row {
     uint64_t deadline_ns; /* at the coordinator: CLOCK_MONOTONIC, 0: not armed */
     uint64_t bytes;       /* of one contribution */
     uint64_t rounds_member, rounds_left_out, rounds_void, states_fetched;
-    struct gx_digest state; /* of the trainer's state, as gxd computed it */
+    uint64_t arena_bytes, staging_bytes; /* of the run, the same in each of its fragments' rows */
+    struct gx_digest state;              /* of the trainer's state, as gxd computed it */
+};
+
+enum gx_stage {
+#define GX_STAGE(name, text, help) GX_STAGE_##name,
+#include "stages.def"
+#undef GX_STAGE
+    GX_STAGE_COUNT
+};
+
+/* When things happened in a round at this site; CLOCK_MONOTONIC, 0: not yet. Slot round % GX_TRACES of its row. */
+struct gx_trace {
+    uint32_t sequence; /* odd while being written */
+    uint32_t epoch;
+    uint64_t round;   /* 0: unused */
+    uint32_t members; /* of the record, once decided */
+    uint32_t reserved;
+    uint64_t at_ns[GX_STAGE_COUNT];
+    uint64_t came_ns[GX_SITES_MAX]; /* this owner's contribution was held here */
+    uint64_t went_ns[GX_SITES_MAX]; /* this peer held ours */
+};
+
+enum gx_why {
+#define GX_WHY(name, text, todo) GX_WHY_##name,
+#include "why.def"
+#undef GX_WHY
+    GX_WHY_COUNT
+};
+
+#define GX_DECISION_STARTED 1u    /* R11: enough sites have been present */
+#define GX_DECISION_HALTED 2u     /* R12 */
+#define GX_DECISION_REWINDING 4u  /* R10 */
+#define GX_DECISION_RECOVERING 8u /* R12: waits for the reports of all */
+#define GX_DECISION_HELD 16u      /* R9: waits for a site that fetches */
+#define GX_DECISION_OVER 32u      /* durable, final */
+
+/* A round as the coordinator sees it. */
+struct gx_decision {
+    uint32_t sequence; /* odd while being written */
+    uint32_t used;
+    char run[GX_NAME_MAX];
+    uint32_t fragment, epoch;
+    uint64_t round;
+    uint32_t flags;
+    uint32_t present;
+    uint32_t members;       /* once decided; 0: void */
+    uint32_t sites_needed;  /* start_sites until the run has started, then min_sites */
+    uint64_t opened_ns;     /* the first offer came */
+    uint64_t deadline_ns;
+    uint64_t decided_ns;    /* handed to the log */
+    uint64_t durable_ns;
+    uint8_t why[GX_SITES_MAX];      /* enum gx_why */
+    uint32_t holders[GX_SITES_MAX]; /* who holds this site's contribution */
+    uint64_t offered_ns[GX_SITES_MAX], eligible_ns[GX_SITES_MAX];
 };
 
 struct gx_view {
     struct gx_round_row rows[GX_VIEW_ROWS];
+    struct gx_trace traces[GX_VIEW_ROWS][GX_TRACES];
+    struct gx_decision decisions[GX_DECISIONS]; /* at the coordinator */
 };
 
 #endif

@@ -347,6 +347,24 @@ void gx_links_sink_stop(struct gx_links *links, struct gx_sink *sink)
     }
 }
 
+/* ---- rates ---- */
+
+void gx_links_set_rate(struct gx_links *links, uint64_t rate_bps, uint64_t recv_rate_bps,
+                       uint64_t now)
+{
+    links->config.rate_bps = rate_bps;
+    links->config.recv_rate_bps = recv_rate_bps;
+    gx_pace_rate(&links->pace, rate_bps, now);
+    for (uint32_t i = 0; i < links->config.site_count; i++) {
+        struct gx_lane *lane = &links->peers[i].lane;
+
+        if (!gx_peer_is(links, i))
+            continue;
+        gx_rate_ceiling(&lane->rate, rate_bps);
+        gx_pace_rate(&lane->pace, lane->rate.bps, now);
+    }
+}
+
 /* ---- what others ask ---- */
 
 bool gx_links_up(const struct gx_links *links, uint32_t peer)

@@ -120,6 +120,10 @@ void gx_links_send_retry(struct gx_links *links, struct gx_send *send, uint64_t 
  * gx_sink_free(). */
 void gx_links_sink_stop(struct gx_links *links, struct gx_sink *sink);
 
+/* The config's rates from here on. */
+void gx_links_set_rate(struct gx_links *links, uint64_t rate_bps, uint64_t recv_rate_bps,
+                       uint64_t now);
+
 /* Is the session up, and when was the last authenticated packet heard (0: never). */
 bool gx_links_up(const struct gx_links *links, uint32_t peer);
 /* What differs, for people, when the link is refused. */
