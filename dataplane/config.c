@@ -15,12 +15,9 @@
 
 #define FILE_BYTES_MAX (1u << 20)
 #define MEMORY_BYTES_MIN (1ull << 20)
-#define DEADLINE_NS_MAX (24ull * 3600 * 1000000000)
-#define REWIND_NS_MAX (365 * DEADLINE_NS_MAX)
+#define REWIND_NS_MAX (365 * GX_DEADLINE_NS_MAX)
 #define MTU_MIN 576
 #define MTU_MAX 9000
-
-static const char *const log_levels[] = {"error", "warn", "info", "debug"};
 
 struct raw_site {
     char *name, *address;
@@ -243,11 +240,8 @@ static int set_workers(struct loader *l, const char *text)
 
 static int set_log_level(struct loader *l, const char *text)
 {
-    for (int i = GX_LOG_ERROR; i <= GX_LOG_DEBUG; i++)
-        if (strcmp(log_levels[i], text) == 0) {
-            l->config->log_level = (enum gx_log_level)i;
-            return 0;
-        }
+    if (gx_log_level_parse(text, &l->config->log_level) == 0)
+        return 0;
     return gx_config_fail(l->file, l->file->lines[GX_KEY_log_level],
                           "log.level: '%s' is not error, warn, info or debug", text);
 }
@@ -284,9 +278,9 @@ static int set_value(struct loader *l, enum gx_config_key key, const char *text)
     case GX_KEY_workers:
         return set_workers(l, text);
     case GX_KEY_deadline:
-        return set_duration(l, key, text, DEADLINE_NS_MAX, &c->deadline_ns);
+        return set_duration(l, key, text, GX_DEADLINE_NS_MAX, &c->deadline_ns);
     case GX_KEY_fetch_wait:
-        return set_duration(l, key, text, DEADLINE_NS_MAX, &c->fetch_wait_ns);
+        return set_duration(l, key, text, GX_DEADLINE_NS_MAX, &c->fetch_wait_ns);
     case GX_KEY_rewind_after:
         return set_duration(l, key, text, REWIND_NS_MAX, &c->rewind_after_ns);
     case GX_KEY_start_sites:
@@ -398,6 +392,7 @@ static int set_all(struct loader *l, const struct raw *raw)
 
     for (int key = 0; rc == 0 && key < GX_KEY_COUNT; key++) {
         const char *text = raw->values[key];
+        l->config->given |= (text ? 1ull : 0) << key;
         if (!text && !gx_config_keys[key].derived)
             text = gx_config_keys[key].text;
         if (text)

@@ -10,6 +10,7 @@
 
 #define GX_CONFIG_PATH_MAX 108 /* sun_path */
 #define GX_CONFIG_ADDRESS_MAX 64
+#define GX_DEADLINE_NS_MAX (24ull * 3600 * 1000000000)
 
 struct gx_config_site {
     char name[GX_NAME_MAX];
@@ -35,6 +36,7 @@ struct gx_config {
     uint32_t min_sites;       /* 1 */
     uint32_t keep_rounds;     /* 2 */
     enum gx_log_level log_level;
+    uint64_t given; /* bit per key of config.def: it stands in the file, or was set since */
     uint32_t site_count;
     uint32_t self; /* index of `site` in sites */
     struct gx_config_site sites[GX_SITES_MAX];
@@ -43,6 +45,16 @@ struct gx_config {
 /* 0, or -EINVAL / -errno with one line in `error`: FILE:LINE: what is wrong with which key and value, and what would be
  * right. An unknown key is an error that names the nearest right key. */
 int gx_config_load(const char *path, struct gx_config *config, char *error, size_t error_bytes);
+
+/* The value in effect of a key outside sites[], as it would stand in a file. Returns `out`. */
+#define GX_CONFIG_TEXT_MAX 256
+const char *gx_config_value(const struct gx_config *config, int key, char *out);
+/* Everything in effect as a file that gx_config_load() reads; keys that were not given end in "# default". */
+void gx_config_print(const struct gx_config *config, FILE *out);
+
+const char *gx_log_level_name(enum gx_log_level level);
+/* 0 or -EINVAL. */
+int gx_log_level_parse(const char *text, enum gx_log_level *level);
 
 /* Every key with type, default and meaning, a line each. */
 void gx_config_help(FILE *out);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "log.h"
 #include "port/clock.h"
 #include "units.h"
@@ -77,7 +79,7 @@ static int socket_listen(const char *path)
     return fd;
 }
 
-int gx_control_open(struct gx_control_socket *control, const struct gx_config *config,
+int gx_control_open(struct gx_control_socket *control, struct gx_config *config,
                     const struct gx_core_config *core_config, struct gx_worker *worker,
                     struct gx_counters *counters, char *error, size_t error_bytes)
 {
@@ -337,72 +339,24 @@ static void on_attached(struct gx_control_socket *control, struct gx_client *cli
     gx_worker_order(control->worker, &order);
 }
 
-/* ---- what gxctl asks for ---- */
+/* ---- what gxctl asks for: command.c ---- */
 
-static void command_reply(struct gx_control_socket *control, struct gx_client *client, int error,
-                          const char *text)
+void gx_control_reply_send(struct gx_control_socket *control, struct gx_client *client, int error,
+                           uint64_t before, uint64_t after, const char *text)
 {
-    struct gx_control_reply reply = {.version = GX_CONTROL_VERSION, .error = error};
+    struct gx_control_reply reply = {.version = GX_CONTROL_VERSION,
+                                     .error = error,
+                                     .before = before,
+                                     .after = after,
+                                     .given = control->config->given};
 
-    snprintf(reply.text, sizeof(reply.text), "%s", text);
+    reply.text_bytes = (uint32_t)snprintf(reply.text, sizeof(reply.text), "%s", text) + 1;
+    if (reply.text_bytes > sizeof(reply.text))
+        reply.text_bytes = sizeof(reply.text);
     if (client->fd >= 0)
-        send(client->fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
+        send(client->fd, &reply, offsetof(struct gx_control_reply, text) + reply.text_bytes,
+             MSG_DONTWAIT | MSG_NOSIGNAL);
     client_free(control, client);
-}
-
-static void command_begin(struct gx_control_socket *control, struct gx_client *client,
-                          const struct gx_control_request *request)
-{
-    struct gx_order order = {.cookie = client->cookie};
-
-    if (request->version != GX_CONTROL_VERSION) {
-        command_reply(control, client, -EPROTO,
-                      "this gxd speaks another version of gxctl's commands");
-        return;
-    }
-    client->state = GX_CLIENT_COMMANDING;
-    client->command = request->command;
-    switch (request->command) {
-    case GX_CONTROL_LEAVE:
-        gx_info_log("gxctl (pid %d, uid %u) asks to leave", (int)client->pid,
-                    (unsigned)client->uid);
-        order.type = GX_ORDER_LEAVE;
-        control->leave_asked = true;
-        break;
-    case GX_CONTROL_REWIND:
-        gx_info_log("gxctl (pid %d, uid %u) asks to rewind run '%.31s'", (int)client->pid,
-                    (unsigned)client->uid, request->run);
-        order.type = GX_ORDER_REWIND;
-        snprintf(order.run, sizeof(order.run), "%.31s", request->run);
-        break;
-    default:
-        command_reply(control, client, -EINVAL, "no such command");
-        return;
-    }
-    gx_worker_order(control->worker, &order);
-}
-
-static void on_rewound(struct gx_control_socket *control, const struct gx_notice *notice)
-{
-    for (uint32_t i = 0; i < GX_CLIENTS_MAX; i++) {
-        struct gx_client *client = &control->clients[i];
-
-        if (client->state == GX_CLIENT_COMMANDING && client->cookie == notice->cookie)
-            command_reply(control, client, notice->error,
-                          notice->error == -ENOENT ? "no trainer serves such a run here"
-                          : notice->error == -EPERM
-                              ? "this site is not the coordinator: ask the first site of the list"
-                          : notice->error ? strerror(-notice->error)
-                                          : "");
-    }
-}
-
-static void on_left(struct gx_control_socket *control)
-{
-    for (uint32_t i = 0; i < GX_CLIENTS_MAX; i++)
-        if (control->clients[i].state == GX_CLIENT_COMMANDING &&
-            control->clients[i].command == GX_CONTROL_LEAVE)
-            command_reply(control, &control->clients[i], 0, "");
 }
 
 /* ---- sockets ---- */
@@ -492,7 +446,7 @@ static void client_ask(struct gx_control_socket *control, struct gx_client *clie
     for (int i = 0; three && i < DESCRIPTORS; i++)
         close(descriptors[i]);
     if ((size_t)bytes == sizeof(request.command))
-        command_begin(control, client, &request.command);
+        gx_command_begin(control, client, &request.command);
     else
         client_refuse(
             control, client, -EPROTO, GX_REASON_COMMAND,
@@ -511,8 +465,13 @@ static void client_end(struct gx_control_socket *control, struct gx_client *clie
         client->state = GX_CLIENT_LEAVING;
         gx_worker_order(control->worker, &order);
         break;
-    case GX_CLIENT_FILLING:
     case GX_CLIENT_COMMANDING:
+        /* The worker's notice still ends what it was ordered, or the config would not say what is. */
+        if (client->command.command != GX_CONTROL_LEAVE)
+            break;
+        client_free(control, client);
+        break;
+    case GX_CLIENT_FILLING:
         client_free(control, client);
         break;
     default: /* JOINING: on_attached sees that it hung up */
@@ -604,11 +563,11 @@ void gx_control_notice(struct gx_control_socket *control, const struct gx_notice
         gx_debug_log("run '%s': arena and staging released", run_of(client));
         client_free(control, client);
         break;
-    case GX_NOTICE_REWOUND:
-        on_rewound(control, notice);
+    case GX_NOTICE_OBEYED:
+        gx_command_obeyed(control, notice);
         break;
     case GX_NOTICE_LEFT:
-        on_left(control);
+        gx_command_left(control);
         break;
     default:
         break;

@@ -1,4 +1,5 @@
-/* gx_control: the attach socket and everybody on it: trainers (api/arena.h) and gxctl's commands (below).
+/* gx_control_socket: the attach socket and everybody on it: trainers (api/arena.h) and gxctl's commands
+ * (api/control.h).
  *
  * Trust     anybody who may open the socket (0660) may send anything at any pace: nothing here waits for a client,
  *           the number of clients is bounded, a silent one is dropped after 5 s.
@@ -7,14 +8,15 @@
  *           `memory:` from filling to free.
  * Threads   main.
  */
-#ifndef GX_CONTROL_H
-#define GX_CONTROL_H
+#ifndef GX_CONTROL_SOCKET_H
+#define GX_CONTROL_SOCKET_H
 
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "api/control.h"
 #include "config.h"
 #include "core.h"
 #include "stat/file.h"
@@ -22,27 +24,6 @@
 
 #define GX_CLIENTS_MAX 40
 #define GX_CONTROL_FDS (GX_CLIENTS_MAX + 1)
-
-/* What gxctl sends instead of a gx_attach_request; told apart by their sizes. */
-#define GX_CONTROL_VERSION 1u
-
-enum gx_control_command {
-    GX_CONTROL_LEAVE = 1, /* leave the run, answer when every peer has what it needs, and end */
-    GX_CONTROL_REWIND,    /* R10: `run` goes on from the newest state at hand */
-};
-
-struct gx_control_request {
-    uint32_t version;
-    uint32_t command; /* enum gx_control_command */
-    char run[GX_NAME_MAX];
-};
-_Static_assert(sizeof(struct gx_control_request) != sizeof(struct gx_attach_request), "told apart");
-
-struct gx_control_reply {
-    uint32_t version;
-    int32_t error; /* 0 or -errno */
-    char text[256];
-};
 
 enum gx_client_state {
     GX_CLIENT_FREE,
@@ -61,7 +42,9 @@ struct gx_client {
     uid_t uid;
     uint64_t cookie;      /* tells this use of the entry from the next */
     uint64_t deadline_ns; /* of ASKING */
-    uint32_t command;     /* of COMMANDING */
+    /* Of COMMANDING. */
+    struct gx_control_request command;
+    uint64_t value, before; /* of a setting */
     struct gx_attach_request request;
     struct gx_schema schema; /* its pointers stand into the request */
     struct gx_trainer trainer;
@@ -69,10 +52,11 @@ struct gx_client {
 };
 
 struct gx_control_socket {
-    const struct gx_config *config;
+    struct gx_config *config; /* `gxctl set` changes it */
     const struct gx_core_config *core_config;
     struct gx_worker *worker;
     struct gx_counters *counters;
+    struct gx_stat_file *stat; /* NULL, or whose rate is kept true */
     int listen_fd;
     uint64_t cookies;
     bool leave_asked; /* gxctl asked to leave: main ends once the worker has left */
@@ -83,7 +67,7 @@ struct gx_control_socket {
 int gx_control_lock(const char *socket_path, char *error, size_t error_bytes);
 
 /* Replaces a stale socket and listens. Only with the lock. */
-int gx_control_open(struct gx_control_socket *control, const struct gx_config *config,
+int gx_control_open(struct gx_control_socket *control, struct gx_config *config,
                     const struct gx_core_config *core_config, struct gx_worker *worker,
                     struct gx_counters *counters, char *error, size_t error_bytes);
 /* Removes the socket, hangs up on everybody and frees their runs: after the worker and the core have ended. */

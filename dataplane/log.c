@@ -15,6 +15,11 @@ void gx_log_init(enum gx_log_level level, struct gx_stat_file *stat)
     log_stat = stat;
 }
 
+void gx_log_level(enum gx_log_level level)
+{
+    log_level = level;
+}
+
 /* A text may quote a peer or a trainer: it stays one line and leaves the terminal alone. */
 static void text_tame(char *text)
 {

@@ -11,6 +11,8 @@
 /* Lines above `level` are left out. `stat` may be NULL; it must outlive the log. */
 void gx_log_init(enum gx_log_level level, struct gx_stat_file *stat);
 
+void gx_log_level(enum gx_log_level level);
+
 __attribute__((format(printf, 2, 3))) void gx_log(enum gx_log_level level, const char *format, ...);
 
 #define gx_error_log(...) gx_log(GX_LOG_ERROR, __VA_ARGS__)

@@ -21,6 +21,7 @@
 #include "core.h"
 #include "journal.h"
 #include "log.h"
+#include "notify.h"
 #include "port/clock.h"
 #include "port/port.h"
 #include "stat/file.h"
@@ -49,6 +50,7 @@ struct gxd {
     struct gx_journal_file journal;
     uint64_t journal_retry_ns, journal_backoff_ns;
     uint64_t leave_end_ns; /* 0: not leaving on a signal */
+    struct gx_notify notify;
     bool ended;
     int exit_code;
 };
@@ -243,6 +245,7 @@ static int worker_open(struct gxd *gxd)
         gx_error_log("%s", error);
         return ret;
     }
+    gxd->control.stat = gxd->stat;
     ret = gx_worker_start(&gxd->worker);
     if (ret)
         gx_error_log("cannot start the worker: %s", strerror(-ret));
@@ -336,6 +339,7 @@ static void on_ready(struct gxd *gxd)
     __atomic_store_n(&gxd->stat->ready, 1, __ATOMIC_RELEASE);
     gx_info_log("gxd %s: site %s (%u of %u) ready: %s, trainers at %s", VERSION, config->site,
                 config->self + 1, config->site_count, gxd->stat->port, config->socket);
+    gx_notify_ready(&gxd->notify, gxd->stat->port);
 }
 
 static void notice_serve(struct gxd *gxd, const struct gx_notice *notice)
@@ -385,6 +389,7 @@ static void signal_serve(struct gxd *gxd)
         return;
     }
     gx_info_log("%s: leaving", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+    gx_notify_stopping(&gxd->notify);
     gxd->leave_end_ns = gx_clock_ns() + LEAVE_NS;
     gx_worker_order(&gxd->worker, &order);
 }
@@ -397,6 +402,8 @@ static int timeout_ms(const struct gxd *gxd)
         due = gxd->journal_retry_ns;
     if (gxd->leave_end_ns && gxd->leave_end_ns < due)
         due = gxd->leave_end_ns;
+    if (gxd->notify.watchdog_due_ns < due)
+        due = gxd->notify.watchdog_due_ns;
     if (due == UINT64_MAX)
         return -1;
     return due <= now ? 0 : (int)((due - now) / GX_NS_PER_MS) + 1;
@@ -417,6 +424,7 @@ static void loop_once(struct gxd *gxd)
     eventfd_read(gxd->wake_fd, &wakes);
     journal_serve(gxd); /* rounds wait for it */
     notices_serve(gxd);
+    gx_notify_watchdog(&gxd->notify, gxd->stat->counters.site[GX_SITE_heartbeat_ns], gx_clock_ns());
     gx_control_serve(&gxd->control, &fds[FD_CONTROL], count);
     if (fds[FD_SIGNAL].revents)
         signal_serve(gxd);
@@ -429,6 +437,7 @@ static void loop_once(struct gxd *gxd)
 /* In its own time or not at all: the system takes back what a stuck worker holds. */
 static void finish(struct gxd *gxd)
 {
+    gx_notify_stopping(&gxd->notify); /* also where gxctl asked to leave */
     if (gx_worker_stop(&gxd->worker, STOP_NS)) {
         gx_error_log("the worker does not stop");
         unlink(gxd->config.socket);
@@ -521,6 +530,7 @@ int main(int argc, char **argv)
         printf("%s: ok\n", path);
         return EXIT_SUCCESS;
     }
+    gx_notify_init(&gxd.notify);
     ret = start(&gxd);
     if (ret)
         return ret == -EINVAL ? EXIT_CONFIG : EXIT_FAILURE;

@@ -226,10 +226,17 @@ static bool receive(struct gx_worker *worker)
     return count > 0;
 }
 
+static void obeyed_send(struct gx_worker *worker, const struct gx_order *order, int error)
+{
+    struct gx_notice *notice = notice_claim(worker, GX_NOTICE_OBEYED, NULL);
+
+    notice->cookie = order->cookie;
+    notice->error = error;
+    notice_send(worker);
+}
+
 static void order_obey(struct gx_worker *worker, const struct gx_order *order)
 {
-    struct gx_notice *notice;
-
     switch (order->type) {
     case GX_ORDER_ATTACH:
         trainer_attach(worker, order->trainer);
@@ -245,10 +252,14 @@ static void order_obey(struct gx_worker *worker, const struct gx_order *order)
         worker->leaving = true;
         break;
     case GX_ORDER_REWIND:
-        notice = notice_claim(worker, GX_NOTICE_REWOUND, NULL);
-        notice->cookie = order->cookie;
-        notice->error = gx_core_rewind(worker->core, order->run, worker->now);
-        notice_send(worker);
+        obeyed_send(worker, order, gx_core_rewind(worker->core, order->run, worker->now));
+        break;
+    case GX_ORDER_RATE:
+        gx_core_set_rate(worker->core, order->value, order->recv_rate_bps, worker->now);
+        obeyed_send(worker, order, 0);
+        break;
+    case GX_ORDER_DEADLINE:
+        obeyed_send(worker, order, gx_core_set_deadline(worker->core, order->value));
         break;
     case GX_ORDER_STOP:
         worker->stop = true;

@@ -38,6 +38,8 @@ enum gx_order_type {
     GX_ORDER_JOURNALLED, /* the entry `sequence` is durable */
     GX_ORDER_LEAVE,
     GX_ORDER_REWIND,
+    GX_ORDER_RATE,
+    GX_ORDER_DEADLINE,
     GX_ORDER_STOP,
 };
 
@@ -45,7 +47,8 @@ struct gx_order {
     enum gx_order_type type;
     struct gx_trainer *trainer;
     uint64_t sequence;
-    uint64_t cookie; /* comes back in REWOUND */
+    uint64_t cookie;               /* of REWIND, RATE, DEADLINE: comes back in OBEYED */
+    uint64_t value, recv_rate_bps; /* of RATE (bit/s) and DEADLINE (ns) */
     char run[GX_NAME_MAX];
 };
 
@@ -55,7 +58,7 @@ enum gx_notice_type {
     GX_NOTICE_ATTACHED,
     GX_NOTICE_DETACHED, /* nothing points into the arena or the run any more */
     GX_NOTICE_BROKEN,
-    GX_NOTICE_REWOUND,
+    GX_NOTICE_OBEYED,
     GX_NOTICE_LEFT,
     GX_NOTICE_NOTE,
 };

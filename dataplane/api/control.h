@@ -43,8 +43,8 @@ struct gx_control_reply {
     uint32_t version;
     int32_t error;          /* 0 or -errno; then `text` says why */
     uint64_t before, after; /* SET: of the setting, in its unit */
-    uint64_t given;         /* CONFIG: bit per key of config.def: it stands in the file, or was set since */
-    uint32_t text_bytes;    /* terminator included */
+    uint64_t given; /* CONFIG: bit per key of config.def: it stands in the file, or was set since */
+    uint32_t text_bytes; /* terminator included */
     uint32_t reserved;
     char text[GX_CONTROL_TEXT_MAX];
 };

@@ -51,8 +51,7 @@ static void write_end(struct gx_decision *d)
 static struct gx_decision *row_begin(struct gx_coordinator *c, const struct gx_coordinator_run *run,
                                      uint32_t fragment)
 {
-    struct gx_coordinator_fragment *f =
-        (struct gx_coordinator_fragment *)&run->fragments[fragment];
+    struct gx_coordinator_fragment *f = (struct gx_coordinator_fragment *)&run->fragments[fragment];
     struct gx_decision *d = f->explained ? &c->config.view->decisions[f->explained - 1] : NULL;
     if (d && is_of(d, run, fragment, f->decided + 1)) {
         write_begin(d);

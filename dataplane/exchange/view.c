@@ -75,8 +75,7 @@ void gx_view_clear(struct gx_exchange *ex, const struct gx_run *run)
     struct gx_view *view = ex->config.view;
     if (!view)
         return;
-    memset(&view->rows[run->index * GX_FRAGMENTS_MAX], 0,
-           GX_FRAGMENTS_MAX * sizeof(view->rows[0]));
+    memset(&view->rows[run->index * GX_FRAGMENTS_MAX], 0, GX_FRAGMENTS_MAX * sizeof(view->rows[0]));
     memset(&view->traces[run->index * GX_FRAGMENTS_MAX], 0,
            GX_FRAGMENTS_MAX * sizeof(view->traces[0]));
 }

@@ -8,8 +8,9 @@
 
 #define GX_RUNS_MAX 8 /* runs with a trainer at this site, at once */
 #define GX_VIEW_ROWS (GX_RUNS_MAX * GX_FRAGMENTS_MAX)
-#define GX_TRACES 8      /* rounds of a fragment whose stages are kept */
-#define GX_DECISIONS 512 /* rounds that the coordinator keeps, open ones included; the oldest give way */
+#define GX_TRACES 8 /* rounds of a fragment whose stages are kept */
+#define GX_DECISIONS                                                                               \
+    512 /* rounds that the coordinator keeps, open ones included; the oldest give way */
 
 enum gx_round_phase {
     GX_PHASE_NONE,
@@ -89,11 +90,11 @@ struct gx_decision {
     uint64_t round;
     uint32_t flags;
     uint32_t present;
-    uint32_t members;       /* once decided; 0: void */
-    uint32_t sites_needed;  /* start_sites until the run has started, then min_sites */
-    uint64_t opened_ns;     /* the first offer came */
+    uint32_t members;      /* once decided; 0: void */
+    uint32_t sites_needed; /* start_sites until the run has started, then min_sites */
+    uint64_t opened_ns;    /* the first offer came */
     uint64_t deadline_ns;
-    uint64_t decided_ns;    /* handed to the log */
+    uint64_t decided_ns; /* handed to the log */
     uint64_t durable_ns;
     uint8_t why[GX_SITES_MAX];      /* enum gx_why */
     uint32_t holders[GX_SITES_MAX]; /* who holds this site's contribution */

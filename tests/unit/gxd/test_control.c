@@ -570,19 +570,22 @@ static void test_gxctl_commands_are_answered(void **state)
 
     raw_make(&raw, *state, 0);
     assert_int_equal(send(raw.fd, &request, sizeof(request), 0), sizeof(request));
-    assert_int_equal(recv(raw.fd, &reply, sizeof(reply), 0), sizeof(reply));
+    assert_true(recv(raw.fd, &reply, sizeof(reply), 0) >
+                (ssize_t)offsetof(struct gx_control_reply, text));
     assert_int_equal(reply.error, -ENOENT);
     raw_close(&raw);
     raw_make(&raw, *state, 0);
     request.command = 77;
     send(raw.fd, &request, sizeof(request), 0);
-    assert_int_equal(recv(raw.fd, &reply, sizeof(reply), 0), sizeof(reply));
+    assert_true(recv(raw.fd, &reply, sizeof(reply), 0) >
+                (ssize_t)offsetof(struct gx_control_reply, text));
     assert_int_equal(reply.error, -EINVAL);
     raw_close(&raw);
     raw_make(&raw, *state, 0);
     request.command = GX_CONTROL_LEAVE;
     send(raw.fd, &request, sizeof(request), 0);
-    assert_int_equal(recv(raw.fd, &reply, sizeof(reply), 0), sizeof(reply));
+    assert_true(recv(raw.fd, &reply, sizeof(reply), 0) >
+                (ssize_t)offsetof(struct gx_control_reply, text));
     assert_int_equal(reply.error, 0);
     raw_close(&raw);
 }
