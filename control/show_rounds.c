@@ -3,18 +3,6 @@
 
 #include <inttypes.h>
 
-static const char *phase_name(uint32_t phase)
-{
-    static const char *const names[] = {
-        [GX_PHASE_NONE] = "none",         [GX_PHASE_IDLE] = "idle",
-        [GX_PHASE_OFFERED] = "offered",   [GX_PHASE_DECIDED] = "decided",
-        [GX_PHASE_REDUCED] = "reduced",   [GX_PHASE_BEHIND] = "behind",
-        [GX_PHASE_FETCHING] = "fetching", [GX_PHASE_REFUSED] = "refused",
-    };
-
-    return phase < sizeof(names) / sizeof(names[0]) ? names[phase] : "unknown";
-}
-
 static const char *digest_text(const struct gx_digest *digest, unsigned bytes, char *out)
 {
     for (unsigned i = 0; i < bytes; i++)
@@ -38,7 +26,7 @@ static json_t *row_json(const struct gx_snapshot *s, const struct gx_round_row *
 
     gx_json_text(object, "run", row->run);
     gx_json_u64(object, "fragment", row->fragment);
-    gx_json_text(object, "phase", phase_name(row->phase));
+    gx_json_text(object, "phase", gx_snapshot_phase_name(row->phase));
     gx_json_text(object, "reason", row->reason ? gx_snapshot_reason_text(row->reason) : NULL);
     json_object_set_new(object, "trainer", json_boolean(row->trainer));
     gx_json_u64(object, "epoch", row->epoch);
@@ -80,7 +68,7 @@ static void add_row(struct gx_table *table, const struct gx_snapshot *s,
 
     gx_table_cell(table, "%s", row->run);
     gx_table_cell(table, "%u", row->fragment);
-    gx_table_cell(table, "%s", phase_name(row->phase));
+    gx_table_cell(table, "%s", gx_snapshot_phase_name(row->phase));
     gx_table_cell(table, "%u", row->epoch);
     gx_table_cell(table, "%" PRIu64, row->applied);
     gx_table_cell(table, "%" PRIu64, row->decided);

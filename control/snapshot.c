@@ -43,6 +43,8 @@ static void sanitize(struct gx_stat_file *f)
     f->port[sizeof(f->port) - 1] = '\0';
     for (unsigned i = 0; i < GX_VIEW_ROWS; i++)
         f->view.rows[i].run[GX_NAME_MAX - 1] = '\0';
+    for (unsigned i = 0; i < GX_DECISIONS; i++)
+        f->view.decisions[i].run[GX_NAME_MAX - 1] = '\0';
     for (unsigned i = 0; i < GX_STAT_ERRORS; i++)
         f->errors[i].text[sizeof(f->errors[i].text) - 1] = '\0';
 }
@@ -74,6 +76,13 @@ static void copy_file(struct gx_stat_file *to, const struct gx_stat_file *from)
     for (unsigned i = 0; i < GX_VIEW_ROWS; i++)
         copy_row(&to->view.rows[i], &from->view.rows[i], sizeof(from->view.rows[i]),
                  &from->view.rows[i].sequence);
+    for (unsigned i = 0; i < GX_VIEW_ROWS; i++)
+        for (unsigned t = 0; from->view.rows[i].used && t < GX_TRACES; t++)
+            copy_row(&to->view.traces[i][t], &from->view.traces[i][t],
+                     sizeof(from->view.traces[i][t]), &from->view.traces[i][t].sequence);
+    for (unsigned i = 0; i < GX_DECISIONS; i++)
+        copy_row(&to->view.decisions[i], &from->view.decisions[i], sizeof(from->view.decisions[i]),
+                 &from->view.decisions[i].sequence);
     for (unsigned i = 0; i < GX_STAT_ERRORS; i++)
         copy_row(&to->errors[i], &from->errors[i], sizeof(from->errors[i]),
                  &from->errors[i].sequence);
@@ -145,7 +154,7 @@ void gx_snapshot_free(struct gx_snapshot *snapshot)
     free(snapshot);
 }
 
-static int exit_code(const struct gx_ctl *ctl, const struct gx_snapshot *s)
+int gx_snapshot_exit(const struct gx_ctl *ctl, const struct gx_snapshot *s)
 {
     double beat = gx_snapshot_age_seconds(s, s->file.counters.site[GX_SITE_heartbeat_ns]);
 
@@ -174,7 +183,7 @@ int gx_snapshot_show(const struct gx_ctl *ctl, gx_snapshot_print *json, gx_snaps
     if (code != GX_CTL_OK)
         return code;
     (ctl->json ? json : people)(ctl, snapshot);
-    code = exit_code(ctl, snapshot);
+    code = gx_snapshot_exit(ctl, snapshot);
     gx_snapshot_free(snapshot);
     return code;
 }
@@ -202,6 +211,18 @@ const char *gx_link_state_name(enum gx_link_state state)
     static const char *const names[] = {"self", "up", "down", "refused"};
 
     return names[state];
+}
+
+const char *gx_snapshot_phase_name(uint32_t phase)
+{
+    static const char *const names[] = {
+        [GX_PHASE_NONE] = "none",         [GX_PHASE_IDLE] = "idle",
+        [GX_PHASE_OFFERED] = "offered",   [GX_PHASE_DECIDED] = "decided",
+        [GX_PHASE_REDUCED] = "reduced",   [GX_PHASE_BEHIND] = "behind",
+        [GX_PHASE_FETCHING] = "fetching", [GX_PHASE_REFUSED] = "refused",
+    };
+
+    return phase < sizeof(names) / sizeof(names[0]) ? names[phase] : "unknown";
 }
 
 const char *gx_snapshot_reason_text(uint64_t reason)

@@ -40,6 +40,9 @@ struct gx_snapshot {
 int gx_snapshot_take(const struct gx_ctl *ctl, struct gx_snapshot **out);
 void gx_snapshot_free(struct gx_snapshot *snapshot);
 
+/* The exit code that gxd's state asks for, with a message unless gxd runs. */
+int gx_snapshot_exit(const struct gx_ctl *ctl, const struct gx_snapshot *snapshot);
+
 /* What every show does: takes a snapshot, prints it in one of two ways and returns the exit code, with a message unless
  * gxd runs. */
 typedef void gx_snapshot_print(const struct gx_ctl *ctl, const struct gx_snapshot *snapshot);
@@ -49,6 +52,7 @@ const char *gx_snapshot_state_name(enum gx_snapshot_state state);
 enum gx_link_state gx_snapshot_link(const struct gx_snapshot *snapshot, uint32_t site);
 const char *gx_link_state_name(enum gx_link_state state);
 const char *gx_snapshot_reason_text(uint64_t reason);
+const char *gx_snapshot_phase_name(uint32_t phase);
 
 /* Seconds from `then_ns` to the snapshot; negative when `then_ns` is 0 or later. */
 double gx_snapshot_age_seconds(const struct gx_snapshot *snapshot, uint64_t then_ns);
