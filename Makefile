@@ -140,7 +140,7 @@ bytes: $(B)/tests/bytes/bytes
 # ---- rules ----
 
 .PHONY: all build tests bytes unit-build deps deps-lint demo test unit sim integration mutants bench lint format \
-        install uninstall clean help parts FORCE
+        dist install uninstall clean help parts FORCE
 
 all: build parts ## build everything into build/ (the default)
 
@@ -246,9 +246,38 @@ lint: deps-lint ## format, warnings of gcc and clang, shell and Python syntax, t
 format: ## rewrite the sources with clang-format
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
 
-install: build ## into $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include \
-	    $(DESTDIR)$(PREFIX)/share/doc/gx/examples
+# Man pages, completion and units: made from the programs' own tables, so that a new option is in all of them.
+MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+MAN8 := $(filter gxd gxctl,$(notdir $(BIN)))
+MAN1 := $(filter gx-train gx-perf gx-wan gx-tokens,$(notdir $(BIN)))
+UNITS := gxd@.service gx-host.service
+what_gx-train  := train a model at this site, together with others
+what_gx-perf   := measure the exchange between sites
+what_gx-wan    := a network that loses, delays and reorders packets
+what_gx-tokens := make token files for gx-train from text
+
+DIST := $(patsubst %,$(B)/dist/%.8,$(MAN8)) $(patsubst %,$(B)/dist/%.1,$(MAN1)) $(B)/dist/gxctl.bash \
+        $(patsubst %,$(B)/dist/%,$(UNITS))
+dist: $(DIST) ## man pages, completion and systemd units, into build/dist
+
+$(B)/dist/%.8: $(B)/bin/gxctl
+	@mkdir -p $(@D)
+	$(Q)$(B)/bin/gxctl help man $* > $@
+$(B)/dist/%.1: $(B)/bin/% control/dist/man.sh
+	@mkdir -p $(@D)
+	$(Q)$(B)/bin/$* --help | control/dist/man.sh $* '$(what_$*)' > $@
+$(B)/dist/gxctl.bash: $(B)/bin/gxctl
+	@mkdir -p $(@D)
+	$(Q)$(B)/bin/gxctl help completion > $@
+$(B)/dist/%.service: control/dist/%.service FORCE
+	@mkdir -p $(@D)
+	$(Q)sed 's#@BINDIR@#$(PREFIX)/bin#' $< > $@
+
+install: build dist ## into $(DESTDIR)$(PREFIX)
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib include share/doc/gx/examples lib/sysusers.d) \
+	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(UNITDIR) $(DESTDIR)$(COMPLETIONDIR)
 	install -m 755 $(wildcard $(addprefix $(B)/bin/,$(PROGRAMS))) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(B)/lib/libgx.a $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(B)/lib/libgx.so $(DESTDIR)$(PREFIX)/lib/libgx.so.$(SOVERSION)
@@ -256,11 +285,20 @@ install: build ## into $(DESTDIR)$(PREFIX)
 	install -m 644 dataplane/api/gx.h dataplane/api/errors.def $(DESTDIR)$(PREFIX)/include
 	install -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/gx
 	$(if $(wildcard docs/examples/*),install -m 644 $(wildcard docs/examples/*) $(DESTDIR)$(PREFIX)/share/doc/gx/examples)
+	install -m 644 $(filter %.1,$(DIST)) $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(filter %.8,$(DIST)) $(DESTDIR)$(MANDIR)/man8
+	install -m 644 $(addprefix $(B)/dist/,$(UNITS)) $(DESTDIR)$(UNITDIR)
+	install -m 644 $(B)/dist/gxctl.bash $(DESTDIR)$(COMPLETIONDIR)/gxctl
+	install -m 644 control/dist/gx.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/gx.conf
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS))
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/,libgx.a libgx.so libgx.so.$(SOVERSION))
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/,gx.h errors.def)
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(addsuffix .1,gx-train gx-perf gx-wan gx-tokens))
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,gxd.8 gxctl.8)
+	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(DESTDIR)$(COMPLETIONDIR)/gxctl
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/gx.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/gx
 
 clean: ## remove build/

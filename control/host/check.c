@@ -44,24 +44,24 @@ static unsigned level_count(const struct gx_host *host, const char *level)
     return count;
 }
 
-/* A line that is longer than the terminal goes on below its beginning. */
+/* A line that is longer than 110 columns goes on below its beginning. */
 static void print_wrapped(FILE *out, const char *text, unsigned indent)
 {
-    unsigned width = indent;
+    unsigned column = indent;
 
     while (*text) {
-        size_t word = strcspn(text, " ");
-        if (width + word > 110 && width > indent) {
+        unsigned word = (unsigned)strcspn(text, " ");
+        if (column > indent && column + 1 + word > 110) {
             fprintf(out, "\n%*s", (int)indent, "");
-            width = indent;
+            column = indent;
+        } else if (column > indent) {
+            fputc(' ', out);
+            column++;
         }
         fprintf(out, "%.*s", (int)word, text);
-        width += (unsigned)word + 1;
+        column += word;
         text += word;
-        while (*text == ' ')
-            text++;
-        if (*text && width <= 110)
-            fputc(' ', out);
+        text += strspn(text, " ");
     }
     fputc('\n', out);
 }
@@ -87,10 +87,10 @@ static void print_people(const struct gx_ctl *ctl, const struct gx_host *host)
             print_wrapped(ctl->out, todo, 29);
         }
     }
-    fprintf(ctl->out, "\n%u ok, %u notes, %u warnings, %u failures", level_count(host, "ok"),
+    fprintf(ctl->out, "\n%u ok, %u to note, %u to improve, %u to repair", level_count(host, "ok"),
             level_count(host, "note"), level_count(host, "warn"), level_count(host, "fail"));
     fputs(level_count(host, "fail")   ? ": gxd will not work like this\n"
-          : level_count(host, "warn") ? ": gxd works; the warnings cost speed or safety\n"
+          : level_count(host, "warn") ? ": gxd works; what can be improved costs speed or safety\n"
                                       : ": this machine is ready for gxd\n",
           ctl->out);
 }

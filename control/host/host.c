@@ -148,6 +148,19 @@ void gx_host_say(struct gx_host *host, enum gx_host_level level, const char *tod
     json_array_append_new(host->findings, finding);
 }
 
+uint64_t gx_host_available_bytes(const struct gx_host *host)
+{
+    char text[GX_HOST_TEXT_MAX];
+    unsigned long long kilobytes = 0;
+    const char *line;
+
+    if (!gx_host_text(host, "/proc/meminfo", text) ||
+        (line = strstr(text, "MemAvailable:")) == NULL ||
+        sscanf(line, "MemAvailable: %llu", &kilobytes) != 1)
+        return 0;
+    return kilobytes * 1024;
+}
+
 uint64_t gx_host_huge_pages(const struct gx_host *host)
 {
     return (host->memory_bytes + HUGE_BYTES - 1) / HUGE_BYTES;

@@ -52,6 +52,9 @@ __attribute__((format(printf, 4, 5))) void gx_host_say(struct gx_host *host,
 unsigned gx_host_list_count(const char *list);
 bool gx_host_list_meets(const char *a, const char *b);
 
+/* MemAvailable; 0: not known. */
+uint64_t gx_host_available_bytes(const struct gx_host *host);
+
 /* How many huge pages of 2 MiB gxd wants. */
 uint64_t gx_host_huge_pages(const struct gx_host *host);
 

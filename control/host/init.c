@@ -201,6 +201,16 @@ static void print_told(const struct record *r)
         fputs("nothing to undo\n", r->ctl->out);
 }
 
+/* What gxd wants, but no more than half of the memory that is free: a machine without memory does not come back. */
+static uint64_t huge_pages(const struct record *r)
+{
+    uint64_t wanted = gx_host_huge_pages(r->host), have = 0;
+    uint64_t room = gx_host_available_bytes(r->host) / 2 / (2ull << 20);
+
+    gx_host_number(r->host, GX_HOST_HUGE_PATH "/nr_hugepages", &have);
+    return wanted < have + room ? wanted : have + room;
+}
+
 static int init_all(struct record *r)
 {
     int code = GX_CTL_OK;
@@ -208,7 +218,7 @@ static int init_all(struct record *r)
     for (unsigned i = 0; code == GX_CTL_OK && i < gx_host_tuning_count; i++)
         code = raise_to(r, gx_host_tunings[i].path, gx_host_tunings[i].value);
     if (code == GX_CTL_OK)
-        code = raise_to(r, GX_HOST_HUGE_PATH "/nr_hugepages", gx_host_huge_pages(r->host));
+        code = raise_to(r, GX_HOST_HUGE_PATH "/nr_hugepages", huge_pages(r));
     return code;
 }
 

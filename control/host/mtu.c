@@ -16,7 +16,7 @@ void gx_host_check_mtu(struct gx_host *host)
                  (unsigned long long)mtu, host->interface, (unsigned long long)host->mtu);
         return gx_host_say(
             host, host->configured ? GX_HOST_FAIL : GX_HOST_WARN, todo,
-            "%llu, but gxd %s %llu: its packets would not leave", (unsigned long long)mtu,
+            "%llu, but gxd %s %llu: full packets would be lost", (unsigned long long)mtu,
             host->configured ? "is configured for" : "assumes", (unsigned long long)host->mtu);
     }
     if (mtu > 1500 && host->mtu == 1500)
