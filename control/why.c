@@ -95,10 +95,11 @@ static void look_at_offered(struct gx_why_report *report, const struct gx_snapsh
 {
     uint32_t missing = row->present & ~row->offers;
     char names[GX_SNAPSHOT_NAMES_MAX], present[GX_SNAPSHOT_NAMES_MAX];
-    char todo[256];
+    char todo[256] = "";
 
-    snprintf(todo, sizeof(todo), "gxctl why %s, at the coordinator %s, knows more", row->run,
-             s->file.site_names[0]);
+    if (s->file.self != 0)
+        snprintf(todo, sizeof(todo), "gxctl why %s, at the coordinator %s, knows more", row->run,
+                 s->file.site_names[0]);
     if (!(row->present & 1u << s->file.self))
         gx_why_say(report, about, todo,
                    "round %" PRIu64 " is offered, but the coordinator does not count this site as "

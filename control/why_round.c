@@ -76,6 +76,7 @@ static json_t *sites_json(const struct gx_snapshot *s, const struct gx_trace *tr
         json_t *site = json_object();
         bool own = i == s->file.self;
         gx_json_text(site, "site", s->file.site_names[i]);
+        json_object_set_new(site, "own", json_boolean(own));
         put_seconds(site, "held_here_seconds", trace && !own ? trace->came_ns[i] : 0, start_ns);
         put_seconds(site, "holds_ours_seconds", trace && !own ? trace->went_ns[i] : 0, start_ns);
         if (d) {
@@ -167,9 +168,9 @@ void gx_why_history(struct gx_why_report *report, const struct gx_snapshot *s, c
     for (uint32_t fragment = 0; fragment < GX_FRAGMENTS_MAX; fragment++) {
         int row = row_find(s, run, fragment);
         uint64_t last = row >= 0 ? s->file.view.rows[row].decided + 1 : 0;
-        uint64_t first = last > GX_TRACES ? last - GX_TRACES : 1;
-        for (uint64_t round = first; round <= last; round++)
-            add_round(report, s, run, fragment, row, round);
+        for (uint64_t back = GX_TRACES; last && back-- > 0;)
+            if (back < last)
+                add_round(report, s, run, fragment, row, last - back);
     }
 }
 
@@ -215,7 +216,7 @@ static const struct flag_text {
 static void look_at_open(struct gx_why_report *report, const struct gx_snapshot *s,
                          const struct gx_decision *d)
 {
-    char about[GX_NAME_MAX + 64], names[GX_SNAPSHOT_NAMES_MAX], todo[160];
+    char about[GX_NAME_MAX + 64], names[GX_SNAPSHOT_NAMES_MAX];
     double left = d->deadline_ns > s->now_ns ? (double)(d->deadline_ns - s->now_ns) / 1e9 : 0;
 
     snprintf(about, sizeof(about), "run %s, fragment %u, coordinator", d->run, d->fragment);
@@ -234,10 +235,11 @@ static void look_at_open(struct gx_why_report *report, const struct gx_snapshot 
         const struct why_row *row = why_row(d->why[i]);
         if (d->why[i] == GX_WHY_ELIGIBLE || d->why[i] == GX_WHY_UNKNOWN)
             continue;
-        snprintf(todo, sizeof(todo), "%s", row->todo);
-        gx_why_say(report, about, todo,
-                   "round %" PRIu64 " is open, %.1f s to its deadline; site %s: %s", d->round, left,
-                   s->file.site_names[i], row->text);
+        gx_why_say(report, about, row->todo,
+                   "round %" PRIu64 " is open, %.1f s to its deadline; site %s: %s%s%s", d->round,
+                   left, s->file.site_names[i], row->text,
+                   d->why[i] == GX_WHY_NOT_HELD ? " yet; held by: " : "",
+                   d->why[i] == GX_WHY_NOT_HELD ? gx_snapshot_names(s, d->holders[i], names) : "");
     }
 }
 
@@ -272,6 +274,15 @@ static void cell_seconds(struct gx_table *table, const json_t *value)
         gx_table_cell(table, "%.3f s", json_number_value(value));
     else
         gx_table_cell(table, "-");
+}
+
+/* A site has its own contribution from the start. */
+static void cell_held(struct gx_table *table, const json_t *site, const char *key)
+{
+    if (json_is_true(json_object_get(site, "own")))
+        gx_table_cell(table, "own");
+    else
+        cell_seconds(table, json_object_get(site, key));
 }
 
 static void print_names(FILE *out, const json_t *names)
@@ -321,8 +332,8 @@ static void print_sites(const struct gx_ctl *ctl, const json_t *round)
             cell_seconds(&table, json_object_get(site, "offered_seconds"));
             cell_seconds(&table, json_object_get(site, "eligible_seconds"));
         }
-        cell_seconds(&table, json_object_get(site, "held_here_seconds"));
-        cell_seconds(&table, json_object_get(site, "holds_ours_seconds"));
+        cell_held(&table, site, "held_here_seconds");
+        cell_held(&table, site, "holds_ours_seconds");
         if (coordinator)
             gx_table_cell(&table, "%s", json_string_value(json_object_get(site, "text")));
     }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "config_file.h"
 
 /* The contract's smallest config, as written there. */
 #define SMALLEST                                                                                   \
@@ -83,6 +84,33 @@ static void the_smallest_config_loads_with_every_default(void **state)
     assert_int_equal(config.self, 0);
     assert_string_equal(config.sites[1].name, "b");
     assert_string_equal(config.sites[1].address, "127.0.0.1:7450");
+}
+
+/* What is printed loads to the same again, whatever the values. */
+static void a_printed_config_loads_as_the_same(void **state)
+{
+    static const char *const more[] = {
+        "", "rate: 1234567bit\ndeadline: 1500ms\nmemory: 1000001\nrecv_rate: 1500Kbit\n",
+        "state: \"/tmp/a \\\"quoted\\\": one\"\nlog: {level: warn}\n"};
+    struct gx_config first;
+    char text[4096], printed[4096];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+        const char *base = i == 1 ? strstr(SMALLEST, "sites:") : SMALLEST;
+        snprintf(text, sizeof(text), "%s%s%s",
+                 i == 1 ? "site: a\nport: {udp: \"127.0.0.1:7440\"}\n" : "", base, more[i]);
+        assert_int_equal(load(text), 0);
+        first = config;
+        FILE *out = fmemopen(printed, sizeof(printed), "w");
+        gx_config_print(&config, out);
+        fclose(out);
+        assert_int_equal(load(printed), 0);
+        config.given = first.given;
+        assert_memory_equal(&first, &config, sizeof(first));
+    }
+    assert_true(first.given >> GX_KEY_log_level & 1);
+    assert_false(first.given >> GX_KEY_mtu & 1);
 }
 
 static void every_key_can_be_set(void **state)
@@ -491,6 +519,7 @@ int main(void)
         cmocka_unit_test(the_page_holds_every_row_of_the_table),
         cmocka_unit_test(the_example_shows_every_key_and_loads),
         cmocka_unit_test(help_names_every_key),
+        cmocka_unit_test(a_printed_config_loads_as_the_same),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

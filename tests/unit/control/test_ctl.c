@@ -380,7 +380,13 @@ static void hostile_counters_do_no_harm(void **state)
                                         "show links --json",
                                         "show rounds --json",
                                         "show sites --json",
-                                        "show errors --json"};
+                                        "show errors --json",
+                                        "show memory",
+                                        "show memory --json",
+                                        "why",
+                                        "why --json",
+                                        "monitor --count 1 --interval 10ms",
+                                        "monitor --count 1 --interval 10ms --json"};
     struct world *w = *state;
 
     memset(w->file->site_names, 0xff, sizeof(w->file->site_names));
@@ -406,7 +412,15 @@ static void wrong_usage_exits_2(void **state)
     assert_string_equal(w->err, "gxctl: --bogus is no option; gxctl --help lists them\n");
     assert_int_equal(run(w, "config check"), GX_CTL_USAGE);
     assert_int_equal(run(w, "config"), GX_CTL_USAGE);
-    assert_int_equal(run(w, "config check a --json"), GX_CTL_USAGE);
+    assert_int_equal(run(w, "help --json"), GX_CTL_USAGE);
+    assert_int_equal(run(w, "show sites all"), GX_CTL_USAGE);
+    assert_string_equal(w->err,
+                        "gxctl: 'all' is one word too many; the command is: gxctl show sites\n");
+    assert_int_equal(run(w, "why a 1 2"), GX_CTL_USAGE);
+    assert_int_equal(run(w, "monitor --interval 5"), GX_CTL_USAGE);
+    assert_int_equal(run(w, "monitor --interval 1ms"), GX_CTL_USAGE);
+    assert_int_equal(run(w, "monitor --count 0"), GX_CTL_USAGE);
+    assert_int_equal(run(w, "key"), GX_CTL_USAGE);
     assert_int_equal(run_words(w, "-s", false), GX_CTL_USAGE);
     assert_string_equal(w->err, "gxctl: -s needs a value\n");
 }
@@ -414,7 +428,7 @@ static void wrong_usage_exits_2(void **state)
 static void help_names_every_command(void **state)
 {
     static const char *const words[] = {
-#define GX_COMMAND(function, words, arguments, count, json, help) words,
+#define GX_COMMAND(function, words, arguments, min, max, json, help) words,
 #include "commands.def"
 #undef GX_COMMAND
     };
@@ -428,7 +442,7 @@ static void help_names_every_command(void **state)
 static void the_page_describes_every_command(void **state)
 {
     static const char *const words[] = {
-#define GX_COMMAND(function, words, arguments, count, json, help) words,
+#define GX_COMMAND(function, words, arguments, min, max, json, help) words,
 #include "commands.def"
 #undef GX_COMMAND
     };
@@ -457,6 +471,133 @@ static void config_check_judges_a_file(void **state)
                                 "shows every key\n");
 }
 
+static void why_tells_who_was_left_out(void **state)
+{
+    struct world *w = *state;
+    struct gx_decision *d = &w->file->view.decisions[5];
+    struct gx_trace *t = &w->file->view.traces[3][7 % GX_TRACES];
+
+    *d = (struct gx_decision){.used = 1, .round = 7, .epoch = 1, .members = 1, .present = 7};
+    strcpy(d->run, "demo");
+    d->flags = GX_DECISION_STARTED | GX_DECISION_OVER;
+    d->opened_ns = 1000000000;
+    d->decided_ns = 3000000000;
+    d->why[0] = GX_WHY_MEMBER;
+    d->why[1] = GX_WHY_NOT_HELD;
+    d->why[2] = GX_WHY_WRONG_BASE;
+    d->holders[1] = 2;
+    d->offered_ns[1] = 1500000000;
+    *t = (struct gx_trace){.round = 7, .epoch = 1, .members = 1};
+    t->at_ns[GX_STAGE_OFFERED] = 1250000000;
+    t->at_ns[GX_STAGE_DECIDED] = 3500000000;
+    t->came_ns[0] = 2000000000;
+
+    json_t *object = run_json(w, "why demo 7 --json");
+    json_t *round = json_array_get(json_object_get(object, "rounds"), 0);
+    assert_string_equal(text_of(round, "outcome_here"), "left out");
+    json_t *stages = json_object_get(round, "stages");
+    assert_true(json_real_value(json_object_get(stages, "offered_seconds")) == 0.25);
+    assert_true(json_real_value(json_object_get(stages, "decided_seconds")) == 2.5);
+    assert_true(json_is_null(json_object_get(stages, "reduced_seconds")));
+    json_t *b = json_array_get(json_object_get(round, "sites"), 1);
+    assert_string_equal(text_of(b, "why"), "NOT_HELD");
+    assert_string_equal(json_string_value(json_array_get(json_object_get(b, "holders"), 0)), "b");
+    assert_true(json_real_value(json_object_get(b, "offered_seconds")) == 0.5);
+    json_decref(object);
+    assert_int_equal(run(w, "why demo 7"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "left out, cohort a\n"));
+    assert_non_null(strstr(w->out, "it offered on another base than the round's"));
+    assert_int_equal(run(w, "why demo 8"), GX_CTL_FAILED);
+    assert_int_equal(run(w, "why other"), GX_CTL_FAILED);
+}
+
+static void why_names_what_is_wrong(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(run(w, "why"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "link c: refused: the peer's list of sites differs\n"));
+    assert_non_null(strstr(w->out, "round 7 is offered here and waits for the offers of a,b,c"));
+    w->file->view.rows[3].phase = GX_PHASE_REDUCED;
+    assert_int_equal(run(w, "why demo"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "round 7 is ready; the trainer has not published"));
+    memset(&w->file->view, 0, sizeof(w->file->view));
+    assert_int_equal(run(w, "why"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "no trainer is registered at this site"));
+}
+
+static void monitor_turns_counters_into_rates(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(run(w, "monitor --json --count 2 --interval 20ms"), GX_CTL_OK);
+    char *second = strchr(w->out, '\n') + 1;
+    json_t *sample = json_loads(second, 0, NULL);
+    assert_non_null(sample);
+    assert_true(json_real_value(json_object_get(sample, "interval_seconds")) >= 0.02);
+    json_t *link = json_array_get(json_object_get(sample, "links"), 0);
+    assert_string_equal(text_of(link, "send_pressure"), "nothing to send");
+    assert_true(json_real_value(json_object_get(link, "send_bps")) == 0);
+    json_decref(sample);
+    assert_int_equal(run(w, "monitor --count 1 --interval 10ms"), GX_CTL_OK);
+    assert_null(strchr(w->out, '\033'));
+    assert_non_null(strstr(w->out, "back-pressure"));
+}
+
+static void memory_is_told_per_run(void **state)
+{
+    struct world *w = *state;
+
+    w->file->counters.site[GX_SITE_memory_budget_bytes] = 1000;
+    w->file->counters.site[GX_SITE_arena_bytes] = 300;
+    w->file->counters.site[GX_SITE_staging_bytes] = 200;
+    w->file->view.rows[3].arena_bytes = w->file->view.rows[4].arena_bytes = 300;
+    json_t *object = run_json(w, "show memory --json");
+    assert_int_equal(integer(object, "free_bytes"), 500);
+    assert_int_equal(json_array_size(json_object_get(object, "runs")), 1);
+    json_decref(object);
+}
+
+static void config_show_says_what_is_in_effect(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(run(w, "config show docs/examples/gxd.yaml"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "rate: 1Gbit\nrecv_rate: 1Gbit  # default\n"));
+    assert_int_equal(run(w, "config show docs/examples/gxd.yaml --json"), GX_CTL_OK);
+    json_t *object = json_loads(w->out, 0, NULL);
+    assert_int_equal(integer(json_object_get(object, "config"), "rate_bps"), 1000000000);
+    json_decref(object);
+    assert_int_equal(run(w, "config show /dev/null"), GX_CTL_USAGE);
+    assert_int_equal(run(w, "config show"), GX_CTL_ABSENT);
+}
+
+static void what_gxd_must_do_needs_a_gxd(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(run(w, "set site.rate=1Mbit"), GX_CTL_ABSENT);
+    assert_int_equal(run(w, "leave"), GX_CTL_ABSENT);
+    assert_int_equal(run(w, "run rewind demo"), GX_CTL_ABSENT);
+    assert_int_equal(run(w, "set site.mtu=9000"), GX_CTL_USAGE);
+    assert_int_equal(run(w, "set site.rate"), GX_CTL_USAGE);
+}
+
+static void made_pages_hold_the_tables(void **state)
+{
+    struct world *w = *state;
+
+    for (unsigned i = 0; i < gx_ctl_command_count; i++) {
+        assert_int_equal(run(w, "help man gxctl"), GX_CTL_OK);
+        assert_non_null(strstr(w->out, gx_ctl_commands[i].words));
+        assert_int_equal(run(w, "help completion"), GX_CTL_OK);
+        assert_non_null(strstr(w->out, gx_ctl_commands[i].words));
+    }
+    assert_int_equal(run(w, "help man gxd"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "\\fBrewind_after\\fR"));
+    assert_int_equal(run(w, "help man gx-perf"), GX_CTL_USAGE);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -482,6 +623,13 @@ int main(void)
         TEST(help_names_every_command),
         TEST(the_page_describes_every_command),
         TEST(config_check_judges_a_file),
+        TEST(why_tells_who_was_left_out),
+        TEST(why_names_what_is_wrong),
+        TEST(monitor_turns_counters_into_rates),
+        TEST(memory_is_told_per_run),
+        TEST(config_show_says_what_is_in_effect),
+        TEST(what_gxd_must_do_needs_a_gxd),
+        TEST(made_pages_hold_the_tables),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,138 +7,12 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "exchange/coordinator.h"
-#include "transfer/digest.h"
-
-#define S 1000000000ull
-
-static char names[GX_SITES_MAX][GX_NAME_MAX] = {"a", "b", "c"};
-
-struct bench {
-    struct gx_coordinator *c;
-    struct gx_notes notes;
-    uint64_t now, order;
-    uint64_t heard[GX_SITES_MAX];
-    struct gx_report reports[GX_SITES_MAX];
-    uint32_t site_count;
-};
-
-static struct gx_digest digest_of(unsigned value)
-{
-    struct gx_digest d;
-    memset(&d, 0, sizeof(d));
-    memcpy(d.b, &value, sizeof(value));
-    return d;
-}
-
-static void start(struct bench *b, uint32_t sites, uint32_t min_sites)
-{
-    struct gx_coordinator_config config = {.site_count = sites,
-                                           .names = (const char(*)[GX_NAME_MAX])names,
-                                           .deadline_ns = 5 * S,
-                                           .fetch_wait_ns = 5 * S,
-                                           .rewind_after_ns = 30 * S,
-                                           .start_sites = sites,
-                                           .min_sites = min_sites,
-                                           .keep_rounds = 2};
-    memset(b, 0, sizeof(*b));
-    b->now = 10 * S;
-    b->site_count = sites;
-    b->c = gx_coordinator_create(&config, &b->notes, b->now);
-    for (uint32_t i = 0; i < sites; i++) {
-        struct gx_report *r = &b->reports[i];
-        strcpy(r->run, "run");
-        r->schema = (struct gx_schema_summary){
-            .fragment_count = 1, .shard_bytes = 1408, .param_count = 100};
-        r->epoch = 1;
-        r->flags = GX_REPORT_TRAINER | GX_REPORT_STATE;
-        r->state = digest_of(100);
-    }
-}
-
-/* Says what every site in `who` reports, and evaluates. */
-static void say(struct bench *b, uint32_t who)
-{
-    for (uint32_t i = 0; i < b->site_count; i++)
-        if (who >> i & 1) {
-            b->heard[i] = b->now;
-            gx_coordinator_report(b->c, i, &b->reports[i], ++b->order, b->now);
-        }
-    gx_coordinator_tick(b->c, b->heard, b->now);
-}
-
-static void pass(struct bench *b, uint64_t ns, uint32_t alive)
-{
-    for (uint64_t step = 0; step < ns; step += S / 10) {
-        b->now += S / 10;
-        say(b, alive);
-    }
-}
-
-static void offer(struct bench *b, uint32_t site, uint64_t round, unsigned bytes)
-{
-    struct gx_report *r = &b->reports[site];
-    r->flags |= GX_REPORT_OFFER;
-    r->offer_round = round;
-    r->offer_weight = 10 + site;
-    r->offer_digest = digest_of(bytes);
-    r->offer_base = r->state;
-}
-
-static void hold(struct bench *b, uint32_t site, uint64_t round, uint32_t owner, unsigned bytes)
-{
-    struct gx_report *r = &b->reports[site];
-    if (r->held_round != round)
-        r->held = 0;
-    r->held_round = round;
-    r->held |= 1u << owner;
-    r->held_digests[owner] = digest_of(bytes);
-}
-
-/* The entry that waits to be written; asserts that there is one. */
-static struct gx_journal_entry written(struct bench *b, uint64_t *sequence)
-{
-    uint8_t bytes[GX_JOURNAL_ENTRY_MAX_BYTES];
-    struct gx_journal_entry entry;
-    size_t size = gx_coordinator_journal(b->c, sequence, bytes);
-    assert_true(size > 0);
-    assert_int_equal(gx_journal_parse(bytes, size, &entry), 0);
-    return entry;
-}
-
-static bool quiet(struct bench *b)
-{
-    uint8_t bytes[GX_JOURNAL_ENTRY_MAX_BYTES];
-    uint64_t sequence;
-    return gx_coordinator_journal(b->c, &sequence, bytes) == 0;
-}
-
-static struct gx_status status_for(struct bench *b, uint32_t site)
-{
-    struct gx_status s, last;
-    bool any = false;
-    b->now += GX_STATE_INTERVAL_NS;
-    while (gx_coordinator_status(b->c, site, &s, b->now)) {
-        last = s;
-        any = true;
-    }
-    assert_true(any);
-    return last;
-}
-
-static void both_offer_and_hold(struct bench *b, uint64_t round)
-{
-    offer(b, 0, round, 1);
-    offer(b, 1, round, 2);
-    hold(b, 0, round, 1, 2);
-    hold(b, 1, round, 0, 1);
-    say(b, 3);
-}
+#include "coordinator_bench.h"
 
 static void decides_when_all_present_are_eligible(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 2, 1);
     both_offer_and_hold(&b, 1);
@@ -152,7 +26,7 @@ static void decides_when_all_present_are_eligible(void **state)
 static void nobody_sees_a_record_before_it_is_durable(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 2, 1);
     both_offer_and_hold(&b, 1);
@@ -166,7 +40,7 @@ static void nobody_sees_a_record_before_it_is_durable(void **state)
 static void an_offer_that_only_its_owner_holds_is_not_eligible(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     start(&b, 2, 1);
     offer(&b, 0, 1, 1);
     offer(&b, 1, 1, 2);
@@ -181,7 +55,7 @@ static void an_offer_that_only_its_owner_holds_is_not_eligible(void **state)
 static void held_under_another_digest_does_not_count(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     start(&b, 2, 1);
     offer(&b, 0, 1, 1);
     offer(&b, 1, 1, 2);
@@ -195,7 +69,7 @@ static void held_under_another_digest_does_not_count(void **state)
 static void the_deadline_decides_with_what_is_eligible(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 3, 1);
     both_offer_and_hold(&b, 1);
@@ -209,7 +83,7 @@ static void the_deadline_decides_with_what_is_eligible(void **state)
 static void fewer_than_min_sites_is_void_at_the_deadline(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 2, 2);
     say(&b, 3);
@@ -225,7 +99,7 @@ static void fewer_than_min_sites_is_void_at_the_deadline(void **state)
 static void a_site_that_fell_silent_is_not_waited_for(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 3, 1);
     say(&b, 7);
@@ -239,7 +113,7 @@ static void a_site_that_fell_silent_is_not_waited_for(void **state)
 static void round_one_waits_for_all_sites(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     start(&b, 3, 1);
     both_offer_and_hold(&b, 1);
     pass(&b, 20 * S, 3);
@@ -250,7 +124,7 @@ static void round_one_waits_for_all_sites(void **state)
 static void the_first_recorded_offer_stands(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 2, 1);
     offer(&b, 0, 1, 1);
@@ -269,7 +143,7 @@ static void the_first_recorded_offer_stands(void **state)
 static void another_base_is_behind_and_not_a_member(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 3, 1);
     b.reports[2].state = digest_of(666);
@@ -285,7 +159,7 @@ static void another_base_is_behind_and_not_a_member(void **state)
 static void on_a_tie_the_base_is_the_first_sites(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     start(&b, 2, 1);
     b.reports[1].state = digest_of(666);
     say(&b, 3);
@@ -298,7 +172,7 @@ static void on_a_tie_the_base_is_the_first_sites(void **state)
 static void a_restarted_coordinator_waits_for_reports(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 3, 1);
     struct gx_journal_entry e = {.type = GX_JOURNAL_RECORD,
@@ -318,7 +192,7 @@ static void a_restarted_coordinator_waits_for_reports(void **state)
 static void a_record_that_the_log_lacks_stops_decisions(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     start(&b, 2, 1);
     b.reports[1].decided = b.reports[1].applied = 4;
     b.reports[1].record_check = 1234;
@@ -335,7 +209,7 @@ static void a_record_that_the_log_lacks_stops_decisions(void **state)
 static void a_lost_last_state_starts_an_epoch_from_the_newest(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 2, 1);
     both_offer_and_hold(&b, 1);
@@ -363,7 +237,7 @@ static void a_lost_last_state_starts_an_epoch_from_the_newest(void **state)
 static void no_epoch_while_somebody_can_rebuild_the_last_state(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 2, 1);
     both_offer_and_hold(&b, 1);
@@ -380,7 +254,7 @@ static void no_epoch_while_somebody_can_rebuild_the_last_state(void **state)
 static void a_fetching_site_holds_the_next_decision_for_a_while(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     uint64_t sequence;
     start(&b, 3, 1);
     say(&b, 7);
@@ -407,7 +281,7 @@ static void a_fetching_site_holds_the_next_decision_for_a_while(void **state)
 static void a_schema_that_differs_is_refused_by_name(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     start(&b, 2, 1);
     b.reports[1].schema.param_count = 101;
     b.reports[1].schema.digest = digest_of(5);
@@ -425,7 +299,7 @@ static void a_schema_that_differs_is_refused_by_name(void **state)
 static void an_older_report_does_not_replace_a_newer_one(void **state)
 {
     (void)state;
-    struct bench b;
+    struct bench b = {0};
     start(&b, 2, 1);
     both_offer_and_hold(&b, 1);
     struct gx_report old = b.reports[1];
