@@ -90,7 +90,7 @@ static void the_smallest_config_loads_with_every_default(void **state)
 static void a_printed_config_loads_as_the_same(void **state)
 {
     static const char *const more[] = {
-        "", "rate: 1234567bit\ndeadline: 1500ms\nmemory: 1000001\nrecv_rate: 1500Kbit\n",
+        "", "rate: 1234567bit\ndeadline: 1500ms\nmemory: 3000001\nrecv_rate: 1500Kbit\n",
         "state: \"/tmp/a \\\"quoted\\\": one\"\nlog: {level: warn}\n"};
     struct gx_config first;
     char text[4096], printed[4096];
