@@ -62,7 +62,7 @@ def test_set_run_deadline():
         for process in late:
             report_of(process)
         # c's trainer stands still: it is present, and offers nothing
-        waiting = [s.perf("still", "--bytes", "100K", "--rounds", "1000000", name="still-%s" % s.name)
+        waiting = [s.perf("still", "--bytes", "2M", "--rounds", "1000000", name="still-%s" % s.name)
                    for s in lab.sites]
         wait_until(lambda: (a.round("still") or {"applied_round": 0})["applied_round"] >= 1, "a round of three")
         waiting[2].signal(signal.SIGSTOP)
@@ -80,6 +80,7 @@ def test_set_run_deadline():
         done = answer_json(a.ctl("set", "run.deadline=2s", "--json"))
         check(done == {"deadline_seconds": 2.0, "deadline_seconds_before": 60.0}, "%s" % done)
         wait_until(lambda: a.round("still")["decided_round"] > decided, "decision at the new deadline", 10)
+        waiting[0].signal(signal.SIGSTOP)  # c is behind now and waited for no more: 8 rounds are soon over
         round_number = decided + 1
         told = answer_json(a.ctl("why", "still", str(round_number), "--json"))["rounds"][0]
         whys = {s["site"]: s["why"] for s in told["sites"]}
