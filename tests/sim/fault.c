@@ -25,7 +25,8 @@
     SIM_KIND(LEAVE, 6)        /* a site leaves and returns */                                      \
     SIM_KIND(TARGET, 20)      /* one shard and its next repairs are lost */                        \
     SIM_KIND(DISK, 5)         /* fsync becomes slow */                                             \
-    SIM_KIND(TRAP, 20)        /* a crash in the middle of something */                             \
+    SIM_KIND(TRAP, 18)        /* a crash in the middle of something */                             \
+    SIM_KIND(JOURNAL_TRAP, 10) /* a crash of the coordinator just after it wrote to its journal */ \
     SIM_KIND(REWIND, 1)       /* gxctl run rewind */
 
 enum kind {
@@ -102,7 +103,9 @@ void sim_faults_draw(struct sim_world *world)
                        world->params.site_count;
         fault->choice = sim_next(&random);
         fault->trap = (enum sim_trap)sim_below(&random, SIM_TRAP_COUNT);
-        if (fault->kind == KIND_COORDINATOR || (fault->kind == KIND_TRAP && fault->trap == SIM_TRAP_JOURNAL))
+        if (fault->kind == KIND_JOURNAL_TRAP)
+            fault->trap = SIM_TRAP_JOURNAL;
+        if (fault->kind == KIND_COORDINATOR || fault->kind == KIND_JOURNAL_TRAP)
             fault->site = 0;
         sim_schedule(world, fault->at_ns, SIM_EVENT_FAULT, 0, 0, 0, 0, fault);
         sim_schedule(world, fault->end_ns, SIM_EVENT_FAULT, 0, 0, 0, 0, fault);
@@ -225,6 +228,7 @@ static void begin(struct sim_world *world, struct sim_fault *fault)
         site->disk.slow_until_ns = world->sites[0].disk.slow_until_ns = fault->end_ns;
         break;
     case KIND_TRAP:
+    case KIND_JOURNAL_TRAP:
         fault->waits = true;
         break;
     case KIND_REWIND:
@@ -272,6 +276,7 @@ static void end(struct sim_world *world, struct sim_fault *fault)
     case KIND_TRAINER:
     case KIND_MACHINE:
     case KIND_TRAP:
+    case KIND_JOURNAL_TRAP:
         machine_start(world, fault->site, fault->choice);
         break;
     default:
@@ -297,6 +302,10 @@ void sim_fault_trap(struct sim_world *world, uint32_t site, enum sim_trap trap)
             continue;
         fault->waits = false;
         sim_trace(world, (int)site, "trap %d springs", (int)trap);
+        if (fault->kind == KIND_JOURNAL_TRAP) { /* before the fsync is done */
+            light_fuse(world, site, (fault->choice & ~0xe00ull) | 0x1000);
+            return;
+        }
         switch (fault->choice >> 30 & 3) {
         case 0:
             trainers_crash(world, site);

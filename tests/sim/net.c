@@ -9,6 +9,7 @@
 
 #define RECORDED 48
 #define TARGETS 16
+#define LATE 0.1 /* of the packets that a path loses arrive after all, seconds later */
 #define SOCKET_FRAMES 600 /* a socket's buffer: a paused process loses what comes after that */
 
 struct target {
@@ -47,12 +48,13 @@ void sim_frame_free(struct sim_frame *frame)
     free(frame);
 }
 
-static struct sim_content *content_create(uint32_t bytes, int from)
+static struct sim_content *content_create(uint32_t bytes, int from, uint64_t life)
 {
     struct sim_content *content = sim_alloc(sizeof(*content) + bytes);
     content->uses = 1;
     content->bytes = bytes;
     content->from = from;
+    content->life = life;
     return content;
 }
 
@@ -176,7 +178,7 @@ static void deliver(struct sim_world *world, struct sim_content *content, const 
 /* A copy with one bit flipped; whoever takes it has not looked at the tag. */
 static struct sim_content *corrupted(struct sim_world *world, const struct sim_content *content, uint64_t bit)
 {
-    struct sim_content *bad = content_create(content->bytes, content->from);
+    struct sim_content *bad = content_create(content->bytes, content->from, content->life);
     memcpy(bad->data, content->data, content->bytes);
     bad->data[bit / 8] ^= (uint8_t)(1u << (bit & 7));
     bad->hostile = true;
@@ -193,7 +195,11 @@ static void cross(struct sim_world *world, struct sim_content *content, uint32_t
     gx_impair_packet(&world->net->path[from][to], at_ns, frame_bytes, &path);
     if (path.cause != GX_IMPAIR_NONE) {
         world->stats.lost_packets++;
-        return;
+        if (!sim_chance(&world->net->random, LATE))
+            return;
+        world->stats.late++;
+        path.copies = 1;
+        path.deliver_ns[0] = at_ns + sim_between(&world->net->random, 50 * SIM_MS, 2 * SIM_S);
     }
     for (uint32_t i = 0; i < path.copies; i++) {
         if (i == 0 && path.corrupt_bit >= 0 && (uint64_t)path.corrupt_bit < 8ull * content->bytes) {
@@ -230,7 +236,7 @@ void sim_net_send(struct sim_world *world, uint32_t from, const struct gx_packet
         sim_fail(world, "WIRE", "site %u sends %u bytes to an address that no peer has", from, packet->payload_bytes);
         return;
     }
-    struct sim_content *content = content_create(GX_HEADER_BYTES + packet->payload_bytes, (int)from);
+    struct sim_content *content = content_create(GX_HEADER_BYTES + packet->payload_bytes, (int)from, world->sites[from].life);
     memcpy(content->data, packet->header, GX_HEADER_BYTES);
     if (packet->payload_bytes > 0)
         memcpy(content->data + GX_HEADER_BYTES, packet->payload, packet->payload_bytes);
@@ -287,6 +293,13 @@ void sim_net_judge(struct sim_world *world, uint32_t site, struct sim_frame *fra
     else if (taken && content->accepted)
         sim_fail(world, "REPLAY", "site %u took a packet of type %u and %u bytes a second time", site, type,
                  content->bytes);
+    if (taken && content->from >= 0) {
+        uint64_t *newest = &world->sites[site].peer_life[content->from];
+        if (content->life < *newest)
+            sim_fail(world, "R3", "site %u took a packet of type %u of an earlier gxd of site %d", site, type,
+                     content->from);
+        *newest = content->life;
+    }
     if (!content->hostile && !content->accepted && (taken || type == 0))
         record(world->net, frame);
     content->accepted |= taken;
@@ -311,7 +324,7 @@ static struct sim_content *forge(struct sim_world *world)
     if (net->recorded_count > 0 && sim_chance(random, 0.7)) {
         const struct sim_content *old = net->recorded[sim_below(random, net->recorded_count)].content;
         uint32_t bytes = sim_chance(random, 0.5) ? old->bytes : (uint32_t)sim_below(random, old->bytes);
-        content = content_create(bytes, -1);
+        content = content_create(bytes, -1, 0);
         memcpy(content->data, old->data, bytes);
         for (uint64_t flips = sim_below(random, 4) + (bytes == old->bytes); bytes > 0 && flips > 0; flips--)
             content->data[sim_below(random, bytes < 80 || sim_chance(random, 0.3) ? bytes : 48)] ^=
@@ -319,7 +332,7 @@ static struct sim_content *forge(struct sim_world *world)
         if (bytes == old->bytes && memcmp(content->data, old->data, bytes) == 0)
             content->data[bytes - 1] ^= 1;
     } else {
-        content = content_create((uint32_t)sim_below(random, 1500), -1);
+        content = content_create((uint32_t)sim_below(random, 1500), -1, 0);
         for (uint32_t i = 0; i < content->bytes; i++)
             content->data[i] = (uint8_t)sim_next(random);
         if (content->bytes > 0)

@@ -88,6 +88,7 @@ void sim_site_start(struct sim_world *world, struct sim_site *site)
     site->resumed_ns = world->now_ns;
     memset(&site->counters, 0, sizeof(site->counters));
     memset(site->view, 0, sizeof(*site->view));
+    memset(site->peer_life, 0, sizeof(site->peer_life));
     site->config.links.incarnation = sim_next(&world->random) | 1;
     site->config.links.seed = sim_next(&world->random);
     site->core = gx_core_create(&site->config, sim_clock(world, site));

@@ -48,6 +48,7 @@
     SIM_STAT(lost_packets, "packets lost")                                                         \
     SIM_STAT(targeted, "packets lost on target")                                                   \
     SIM_STAT(corrupted, "packets corrupted")                                                       \
+    SIM_STAT(late, "packets very late")                                                           \
     SIM_STAT(replayed, "packets replayed")                                                         \
     SIM_STAT(hostile, "packets forged")
 
@@ -124,6 +125,7 @@ struct sim_content {
     uint32_t uses;
     uint32_t bytes;
     int from; /* site; -1: a stranger */
+    uint64_t life; /* which gxd of that site sent it */
     bool accepted; /* some receiver took it: nobody may take it again */
     bool hostile;  /* nobody may ever take it */
     uint8_t data[];
@@ -155,6 +157,7 @@ struct sim_disk_entry {
     uint64_t sequence;
     uint32_t bytes;
     bool durable;
+    bool torn; /* not what was written */
     uint8_t data[GX_JOURNAL_ENTRY_MAX_BYTES];
 };
 
@@ -248,6 +251,7 @@ struct sim_site {
     struct gx_counters counters;
     struct gx_view *view;
     uint64_t step_at_ns;
+    uint64_t peer_life[GX_SITES_MAX]; /* the newest gxd of each peer from which it took a packet */
     uint32_t idle_steps; /* passes of the loop since a packet came or went */
     struct sim_frame *inbox_head, *inbox_tail;
     uint32_t inbox_count;
