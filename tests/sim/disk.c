@@ -30,13 +30,14 @@ static void sync_begin(struct sim_world *world, struct sim_site *site)
         return;
     disk->syncing = disk->count;
     sim_schedule(world,
-                 world->now_ns + sim_between(&world->random, SIM_MS / 10, world->params.fsync_ns_max) +
+                 world->now_ns +
+                     sim_between(&world->random, SIM_MS / 10, world->params.fsync_ns_max) +
                      sim_below(&world->random, slow_ns + 1),
                  SIM_EVENT_FSYNC, site->index, 0, 0, disk->life, NULL);
 }
 
-void sim_disk_write(struct sim_world *world, struct sim_site *site, uint64_t sequence, const uint8_t *entry,
-                    size_t bytes)
+void sim_disk_write(struct sim_world *world, struct sim_site *site, uint64_t sequence,
+                    const uint8_t *entry, size_t bytes)
 {
     struct sim_disk *disk = &site->disk;
 
@@ -82,7 +83,8 @@ void sim_disk_acknowledge(struct sim_world *world, struct sim_site *site)
     uint32_t durable = durable_count(disk);
 
     while (disk->acked < durable)
-        gx_core_journal_done(site->core, disk->entries[disk->acked++].sequence, sim_clock(world, site));
+        gx_core_journal_done(site->core, disk->entries[disk->acked++].sequence,
+                             sim_clock(world, site));
 }
 
 /* Of what was not durable a random prefix stays; the entry after it may be torn: cut short, or its end never written. */
@@ -126,8 +128,8 @@ void sim_disk_replay(struct sim_world *world, struct sim_site *site)
             break;
         }
         if (error != 0 || entry->torn) {
-            sim_fail(world, "I1", "site %u: a %s journal entry of %u bytes is replayed with %d", site->index,
-                     entry->torn ? "torn" : "whole", entry->bytes, error);
+            sim_fail(world, "I1", "site %u: a %s journal entry of %u bytes is replayed with %d",
+                     site->index, entry->torn ? "torn" : "whole", entry->bytes, error);
             return;
         }
         entry->sequence = 0;

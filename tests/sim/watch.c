@@ -55,13 +55,16 @@ void sim_watch_restarted(struct sim_watch *watch, uint32_t site)
     watch->life[site]++;
 }
 
-static struct transfer *transfer_find(struct sim_watch *watch, uint32_t from, uint32_t to, uint32_t id)
+static struct transfer *transfer_find(struct sim_watch *watch, uint32_t from, uint32_t to,
+                                      uint32_t id)
 {
     uint32_t life = watch->life[from];
-    struct transfer **at = &watch->buckets[sim_mix(id ^ (uint64_t)from << 40 ^ (uint64_t)to << 48) % BUCKETS];
+    struct transfer **at =
+        &watch->buckets[sim_mix(id ^ (uint64_t)from << 40 ^ (uint64_t)to << 48) % BUCKETS];
 
     for (struct transfer *transfer = *at; transfer; transfer = transfer->next)
-        if (transfer->from == from && transfer->to == to && transfer->life == life && transfer->id == id)
+        if (transfer->from == from && transfer->to == to && transfer->life == life &&
+            transfer->id == id)
             return transfer;
     struct transfer *transfer = sim_alloc(sizeof(*transfer));
     *transfer = (struct transfer){.next = *at, .from = from, .to = to, .life = life, .id = id};
@@ -69,11 +72,12 @@ static struct transfer *transfer_find(struct sim_watch *watch, uint32_t from, ui
     return transfer;
 }
 
-static void watch_shard(struct sim_world *world, struct sim_watch *watch, uint32_t from, uint32_t to,
-                        const struct sim_shard *shard)
+static void watch_shard(struct sim_world *world, struct sim_watch *watch, uint32_t from,
+                        uint32_t to, const struct sim_shard *shard)
 {
     if (shard->block > 1u << 16 || shard->k == 0) {
-        sim_fail(world, "I8", "site %u sends a shard of block %u with k %u", from, shard->block, shard->k);
+        sim_fail(world, "I8", "site %u sends a shard of block %u with k %u", from, shard->block,
+                 shard->k);
         return;
     }
     struct transfer *transfer = transfer_find(watch, from, to, shard->transfer);
@@ -86,19 +90,23 @@ static void watch_shard(struct sim_world *world, struct sim_watch *watch, uint32
     struct block *block = &transfer->blocks[shard->block];
     uint64_t bit = 1ull << (shard->index & 63);
     if (block->rows[shard->index / 64] & bit)
-        sim_fail(world, "I8", "site %u sends row %u of block %u of transfer %u to site %u again after %u of %u rows", from,
-                 shard->index, shard->block, shard->transfer, to, block->count, ROWS);
+        sim_fail(
+            world, "I8",
+            "site %u sends row %u of block %u of transfer %u to site %u again after %u of %u rows",
+            from, shard->index, shard->block, shard->transfer, to, block->count, ROWS);
     block->rows[shard->index / 64] |= bit;
     if (++block->count == ROWS)
         memset(block, 0, sizeof(*block));
 }
 
-static void watch_status(struct sim_world *world, uint32_t from, const uint8_t *message, size_t bytes)
+static void watch_status(struct sim_world *world, uint32_t from, const uint8_t *message,
+                         size_t bytes)
 {
     struct gx_status status;
 
     if (!gx_status_parse(&status, message, bytes)) {
-        sim_fail(world, "WIRE", "site %u sends a STATUS of %zu bytes that cannot be parsed", from, bytes);
+        sim_fail(world, "WIRE", "site %u sends a STATUS of %zu bytes that cannot be parsed", from,
+                 bytes);
         return;
     }
     for (uint32_t i = 0; i < status.record_count; i++)
