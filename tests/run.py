@@ -296,7 +296,7 @@ def bytes_tests():
 
 def bench_tests():
     for path in programs("tests/bench/*") + programs(f"{BUILD}/tests/bench/*"):
-        if not path.endswith((".c", ".h", ".py", ".md")):
+        if not path.endswith((".c", ".h", ".md")):
             yield os.path.basename(path), one_test(os.path.basename(path)), [path], environment()
 
 
