@@ -80,9 +80,8 @@ def tokens_file(lab):
 def tokens_per_second(lab, *options):
     """Of the inner steps, as gx-train says."""
     log = lab.path("log-%d" % time.monotonic_ns())
-    env = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     process = Process("train", [program("gx-train"), *options, "--inner-steps", "50", "--rounds", "3", "--threads", "1",
-                                "--val-batches", "1", "--sample", "0", "--json", log], lab.folder, env=env)
+                                "--val-batches", "1", "--sample", "0", "--json", log], lab.folder)
     lab.processes.append(process)
     gxtest.check(process.wait(300) == 0, process.tail())
     with open(log) as f:
