@@ -1,6 +1,5 @@
 #include "sim/trainer_part.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h> /* XXH3_64bits */
@@ -110,6 +109,7 @@ void sim_trainer_train(struct sim_world *world, struct sim_trainer *trainer, uin
         return;
     }
     sim_trainer_phase(world, at, SIM_TRAIN);
+    at->blocked = false;
     if (!world->calm && sim_chance(&world->random, 0.02))
         last_ns += world->params.deadline_ns * 3 / 2;
     turn_at(world, trainer, fragment,
@@ -194,8 +194,10 @@ static void contribute(struct sim_world *world, struct sim_trainer *trainer, uin
     uint64_t key = sim_mix(world->seed ^ trainer->salt << 50 ^ (uint64_t)trainer->site << 40 ^
                            (uint64_t)trainer->run << 36 ^ (uint64_t)fragment << 32 ^ round);
 
-    if (sim_header(trainer)->contribution_busy[fragment][round & 1] != 0) {
+    at->blocked = sim_header(trainer)->contribution_busy[fragment][round & 1] != 0;
+    if (at->blocked) {
         turn_at(world, trainer, fragment, world->now_ns + SIM_MS);
+        sim_trainer_look(world, trainer, trainer->life);
         return;
     }
     if (!at->bad_sent && trainer->bound && sim_chance(&world->random, world->params.bad_command)) {
@@ -307,7 +309,7 @@ static bool may_look(const struct sim_trainer *trainer, const struct sim_trainer
 {
     if (at->phase == SIM_APPLY || at->phase == SIM_BEHIND)
         return false;
-    return at->phase != SIM_TRAIN || !trainer->looks_late;
+    return at->phase != SIM_TRAIN || !trainer->looks_late || at->blocked;
 }
 
 void sim_trainer_look(struct sim_world *world, struct sim_trainer *trainer, uint64_t life)

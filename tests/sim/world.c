@@ -295,6 +295,26 @@ static void describe(const struct sim_world *world, char *out, size_t bytes)
     }
 }
 
+/* What each gxd shows to gxctl, for whoever reads the trace of a seed that hangs. */
+static void trace_views(struct sim_world *world)
+{
+    for (uint32_t i = 0; i < world->params.site_count; i++) {
+        const struct gx_view *view = world->sites[i].view;
+        for (uint32_t k = 0; k < GX_VIEW_ROWS; k++) {
+            const struct gx_round_row *row = &view->rows[k];
+            if (row->used)
+                sim_trace(world, (int)i,
+                          "view of %s/%u: phase %u, epoch %u, applied %llu, decided %llu, offered "
+                          "%llu, cohort %x, "
+                          "present %x, offers %x, held %x, eligible %x",
+                          row->run, row->fragment, row->phase, row->epoch,
+                          (unsigned long long)row->applied, (unsigned long long)row->decided,
+                          (unsigned long long)row->offered, row->cohort, row->present, row->offers,
+                          row->held, row->eligible);
+        }
+    }
+}
+
 static void check_equal(struct sim_world *world)
 {
     for (uint32_t i = 1; i < world->params.site_count; i++) {
@@ -327,10 +347,12 @@ static void check_calm(struct sim_world *world)
     }
     if (!world->caught_up && since_ns > bound_ns) {
         describe(world, who, sizeof(who));
+        trace_views(world);
         sim_fail(world, "I7", "not equal %.1f s after the faults ended%s", (double)since_ns * 1e-9,
                  who);
     } else if (since_ns > bound_ns + world->params.extra_rounds * sim_round_ns(world)) {
         describe(world, who, sizeof(who));
+        trace_views(world);
         sim_fail(world, "I7", "not done %.1f s after the faults ended%s", (double)since_ns * 1e-9,
                  who);
     } else if (all_done(world)) {

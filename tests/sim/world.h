@@ -195,8 +195,9 @@ struct sim_trainer_fragment {
     uint64_t result_hash; /* the result when its event came: it must stay until the next PUBLISH */
     uint64_t since_ns;    /* in this phase */
     uint64_t turn_ns;     /* its timer */
-    bool offered;         /* the offer stands and is repeated after a re-attach */
-    bool bad_sent;        /* the mistake before this round's offer was made */
+    bool blocked;  /* its contribution's buffer is still in use: it looks at events meanwhile */
+    bool offered;  /* the offer stands and is repeated after a re-attach */
+    bool bad_sent; /* the mistake before this round's offer was made */
     uint64_t weight;
     struct gx_event apply; /* the event that is being applied */
     bool half;             /* of the state is written */
