@@ -162,8 +162,11 @@ static void reply_send(const struct gx_control_socket *control, const struct gx_
 static void client_refuse(struct gx_control_socket *control, struct gx_client *client, int error,
                           enum gx_reason reason, const char *text)
 {
-    gx_warn_log("trainer refused (pid %d, uid %u, run '%.31s'): %s", (int)client->pid,
-                (unsigned)client->uid, run_of(client), text);
+    /* Who is told to come again does so several times a second. */
+    enum gx_log_level level = error == -EAGAIN ? GX_LOG_DEBUG : GX_LOG_WARN;
+
+    gx_log(level, "trainer refused (pid %d, uid %u, run '%.31s'): %s", (int)client->pid,
+           (unsigned)client->uid, run_of(client), text);
     reply_send(control, client, error, reason, text);
     client_free(control, client);
 }

@@ -6,7 +6,8 @@
 
 #include "exchange/exchange.h"
 
-#define LEAVE_SETTLE_NS 100000000ull /* so that the coordinator hears of it */
+#define LEAVE_SETTLE_NS 100000000ull /* so that the coordinator hears of it … */
+#define LEAVE_HEARD_NS 1000000000ull /* … and its word that it has; it may be gone itself */
 
 struct gx_core {
     struct gx_exchange *exchange;
@@ -142,6 +143,7 @@ static bool needed(struct gx_exchange *ex, struct gx_run *run)
             return true;
     }
     gx_serve_helpers_close(ex, run, NULL);
+    gx_serve_pin_close(ex, run);
     for (uint32_t k = 0; k < run->fragment_count; k++)
         for (uint32_t i = 0; i < 2 * GX_SITES_MAX; i++)
             if (run->fragments[k].slots[i & 1][i / 2].source.packets)
@@ -204,10 +206,12 @@ bool gx_core_left(const struct gx_core *core, uint64_t now)
 {
     const struct gx_exchange *ex = core->exchange;
     bool left = ex->leaving && now >= ex->leave_ns + LEAVE_SETTLE_NS;
+    bool patient = now < ex->leave_ns + LEAVE_HEARD_NS;
     for (uint32_t i = 0; i < GX_RUNS_MAX; i++)
         for (uint32_t k = 0; ex->runs[i] && k < ex->runs[i]->fragment_count; k++) {
             const struct gx_status *s = &ex->runs[i]->fragments[k].status;
-            left &= (s->present & ~s->reduced & ~(1u << ex->config.links.self)) == 0;
+            uint32_t self = 1u << ex->config.links.self;
+            left &= (s->present & ~s->reduced & ~self) == 0 && !(patient && s->present & self);
         }
     return left;
 }

@@ -12,6 +12,9 @@
 
 #include "core.h"
 
+#define TORN_MAX_BYTES                                                                             \
+    (GX_JOURNAL_BATCH_MAX * (sizeof(uint32_t) + (uint64_t)GX_JOURNAL_ENTRY_MAX_BYTES))
+
 void gx_journal_file_path(char *out, size_t out_bytes, const char *directory,
                           const struct gx_config *config)
 {
@@ -113,8 +116,10 @@ int gx_journal_file_open(struct gx_journal_file *file, const char *path, gx_jour
         ret = -errno;
     if (!ret) {
         *torn_bytes = (uint64_t)status.st_size - file->durable_bytes;
+        if (*torn_bytes > TORN_MAX_BYTES)
+            ret = -EBADMSG;
         /* The sync also covers a tail that was read whole, but whose sync the crash may have forestalled. */
-        if (ftruncate(file->fd, (off_t)file->durable_bytes) || fsync(file->fd))
+        else if (ftruncate(file->fd, (off_t)file->durable_bytes) || fsync(file->fd))
             ret = -errno;
     }
     if (!ret)

@@ -34,7 +34,6 @@
 #define STOP_NS (200 * GX_NS_PER_MS)
 #define RETRY_MIN_NS (100 * GX_NS_PER_MS)
 #define RETRY_MAX_NS (5 * GX_NS_PER_S)
-#define JOURNAL_BATCH 64
 
 enum { FD_SIGNAL, FD_WAKE, FD_CONTROL, FD_COUNT = FD_CONTROL + GX_CONTROL_FDS };
 
@@ -190,10 +189,15 @@ static int journal_open(struct gxd *gxd)
         return 0;
     gx_journal_file_path(path, sizeof(path), gxd->config.state, &gxd->config);
     ret = gx_journal_file_open(&gxd->journal, path, replay_entry, gxd->core, &count, &torn_bytes);
-    if (ret) {
+    if (ret == -EBADMSG)
+        gx_error_log(
+            "%s: damaged after %llu records: the %llu bytes behind them are more than a crash "
+            "can tear; restore the file, or move it away to begin a new epoch",
+            path, (unsigned long long)count, (unsigned long long)torn_bytes);
+    else if (ret)
         gx_error_log("%s: cannot open the journal: %s", path, strerror(-ret));
+    if (ret)
         return ret;
-    }
     if (torn_bytes)
         gx_warn_log(
             "%s: cut off %llu bytes of an entry that a crash tore; it was never acknowledged", path,
@@ -297,8 +301,8 @@ static void journal_failed(struct gxd *gxd, int error, uint64_t now)
 /* Makes all that waits durable with one sync, then says so to the worker, in order. */
 static void journal_serve(struct gxd *gxd)
 {
-    struct gx_journal_slice slices[JOURNAL_BATCH];
-    uint64_t sequences[JOURNAL_BATCH];
+    struct gx_journal_slice slices[GX_JOURNAL_BATCH_MAX];
+    uint64_t sequences[GX_JOURNAL_BATCH_MAX];
     uint64_t start_ns = gx_clock_ns();
     const struct gx_entry *entry;
     size_t count = 0;
@@ -306,7 +310,7 @@ static void journal_serve(struct gxd *gxd)
 
     if (start_ns < gxd->journal_retry_ns)
         return;
-    for (; count < JOURNAL_BATCH && (entry = gx_mailbox_peek(&gxd->worker.journal, count));
+    for (; count < GX_JOURNAL_BATCH_MAX && (entry = gx_mailbox_peek(&gxd->worker.journal, count));
          count++) {
         slices[count] = (struct gx_journal_slice){entry->bytes, entry->byte_count};
         sequences[count] = entry->sequence;

@@ -174,7 +174,9 @@ static void schema_admit(struct gx_coordinator *c, struct gx_coordinator_run *ru
                       o->r.flags & GX_REPORT_TRAINER &&
                       gx_digest_equal(&o->r.schema.digest, &run->schema.digest);
         }
-    if (report->flags & GX_REPORT_TRAINER && (!run->schema_known || (differs && !others))) {
+    /* What is on its way to the log was built for the schema that is known. */
+    bool may_change = !others && !run_busy(run);
+    if (report->flags & GX_REPORT_TRAINER && (!run->schema_known || (differs && may_change))) {
         run->schema = report->schema;
         run->schema_known = true;
         run->fragment_count = report->schema.fragment_count;

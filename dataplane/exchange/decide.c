@@ -12,6 +12,8 @@ const struct gx_report *gx_decide_report(const struct gx_coordinator_fragment *f
     return f->reports[site].valid ? &f->reports[site].r : NULL;
 }
 
+/* R4. A site that is heard but no longer reports this run has no trainer for it: the REPORT that said so was lost, and
+ * with the run its repetitions ended. */
 static uint32_t present_sites(const struct gx_coordinator *c, const struct gx_coordinator_run *run,
                               const struct gx_coordinator_fragment *f, const uint64_t *heard_ns,
                               uint64_t now)
@@ -20,7 +22,8 @@ static uint32_t present_sites(const struct gx_coordinator *c, const struct gx_co
     for (uint32_t i = 0; i < c->config.site_count; i++) {
         const struct gx_report *r = gx_decide_report(f, i);
         bool heard = i == c->config.self || (heard_ns[i] != 0 && now < heard_ns[i] + GX_PRESENT_NS);
-        if (r && heard && r->flags & GX_REPORT_TRAINER && !(r->flags & GX_REPORT_LEAVING) &&
+        bool reports = r && now < f->reports[i].came_ns + GX_PRESENT_NS;
+        if (reports && heard && r->flags & GX_REPORT_TRAINER && !(r->flags & GX_REPORT_LEAVING) &&
             !(run->refused >> i & 1))
             present |= 1u << i;
     }
@@ -139,7 +142,8 @@ static bool offer_eligible(const struct gx_coordinator *c, const struct gx_coord
            (__builtin_popcount(f->present) >= 2 ? 2 : 1);
 }
 
-/* R9: true while a site that fetches would lose what it needs after its state. */
+/* R9: true while a site that fetches would lose, by the next record, what it needs after its state. What has fallen out
+ * holds nothing any more. */
 static bool fetch_holds(const struct gx_coordinator *c, const struct gx_coordinator_run *run,
                         struct gx_coordinator_fragment *f, uint64_t now)
 {
@@ -147,7 +151,7 @@ static bool fetch_holds(const struct gx_coordinator *c, const struct gx_coordina
     for (uint32_t j = 0; j < c->config.site_count; j++) {
         const struct gx_report *r = f->present >> j & 1 ? gx_decide_report(f, j) : NULL;
         waits |= r && r->epoch == run->epoch && r->flags & GX_REPORT_FETCHING &&
-                 f->decided + 1 > r->fetch_round + c->config.keep_rounds;
+                 f->decided == r->fetch_round + c->config.keep_rounds;
     }
     if (!waits)
         return false;
@@ -235,7 +239,8 @@ static void fragment_evaluate(struct gx_coordinator *c, struct gx_coordinator_ru
     bool known = f->base_known;
     base_find(c, run, f);
     told |= known != f->base_known || (known && !gx_digest_equal(&base, &f->base));
-    if (!run->halted && !run->rewinding)
+    bool collects = !run->halted && !run->rewinding && !gx_decide_recovering(c, f, now);
+    if (collects) /* the base is the majority's among all that report (R6, R12) */
         offers_record(c, run, f, now);
     for (uint32_t i = 0; i < c->config.site_count; i++) {
         behind |= (present >> i & 1 && site_behind(run, f, i) ? 1u : 0u) << i;
@@ -245,7 +250,7 @@ static void fragment_evaluate(struct gx_coordinator *c, struct gx_coordinator_ru
     f->eligible = eligible;
     if (told)
         gx_coordinator_tell(c, f);
-    if (!run->halted && !run->rewinding && !gx_decide_recovering(c, f, now))
+    if (collects)
         decide(c, run, index, now);
     gx_explain_update(c, run, index, now);
     if (f->armed && !f->writing && f->deadline_ns > now && f->deadline_ns < f->evaluate_ns)

@@ -224,23 +224,9 @@ static void on_answer(void *ctx, uint32_t peer, struct gx_send *send, enum gx_an
     gx_serve_answer(ctx, peer, send, answer, reason, now);
 }
 
-static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reason reason,
-                    uint64_t now)
+/* What the peer said and what was sent to it counts no more: it is another gxd, or the link is refused. */
+static void peer_void(struct gx_exchange *ex, uint32_t peer)
 {
-    struct gx_exchange *ex = ctx;
-    const char *name = ex->config.links.names[peer];
-    (void)now;
-    if (reason != ex->refused[peer] && reason)
-        gx_note_warn(&ex->notes, "link to %s: refused: %s: %s", name, gx_reason_text(reason),
-                     gx_links_difference(ex->links, peer));
-    ex->refused[peer] = reason;
-    if (reason)
-        return;
-    if (incarnation == ex->incarnations[peer])
-        return;
-    gx_note(&ex->notes, "link to %s: up%s", name,
-            ex->incarnations[peer] ? ", the peer restarted" : "");
-    ex->incarnations[peer] = incarnation;
     if (ex->coordinator)
         gx_coordinator_restarted(ex->coordinator, peer);
     for (uint32_t i = 0; i < GX_RUNS_MAX; i++) {
@@ -251,6 +237,28 @@ static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reas
             gx_exchange_touch(ex, &run->fragments[k]);
         }
     }
+}
+
+static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reason reason,
+                    uint64_t now)
+{
+    struct gx_exchange *ex = ctx;
+    const char *name = ex->config.links.names[peer];
+    (void)now;
+    if (reason != ex->refused[peer] && reason)
+        gx_note_warn(&ex->notes, "link to %s: refused: %s: %s", name, gx_reason_text(reason),
+                     gx_links_difference(ex->links, peer));
+    ex->refused[peer] = reason;
+    if (reason) {
+        peer_void(ex, peer);
+        return;
+    }
+    if (incarnation == ex->incarnations[peer])
+        return;
+    gx_note(&ex->notes, "link to %s: up%s", name,
+            ex->incarnations[peer] ? ", the peer restarted" : "");
+    ex->incarnations[peer] = incarnation;
+    peer_void(ex, peer);
 }
 
 const struct gx_links_ops gx_exchange_ops = {on_open,    on_sink, on_answer,

@@ -58,11 +58,20 @@ static void ask(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *
             (unsigned long long)f->fetch.round, ex->config.links.names[source]);
 }
 
-static bool source_lost(const struct gx_exchange *ex, const struct gx_fragment *f, uint64_t now)
+/* Has it died, or does it live and send nothing? The latter may only be states giving way to the contributions of a
+ * round, which are over by its deadline. */
+static bool source_lost(const struct gx_exchange *ex, const struct gx_run *run,
+                        struct gx_fragment *f, uint64_t now)
 {
-    uint64_t heard = gx_links_heard_ns(ex->links, f->fetch.source);
-    return !gx_links_up(ex->links, f->fetch.source) || now > heard + STALL_NS ||
-           !(f->status.present >> f->fetch.source & 1);
+    struct gx_fetch *fetch = &f->fetch;
+    uint64_t heard = gx_links_heard_ns(ex->links, fetch->source);
+    if (run->state_sink.blocks_done != fetch->blocks) {
+        fetch->blocks = run->state_sink.blocks_done;
+        fetch->moved_ns = now;
+    }
+    return !gx_links_up(ex->links, fetch->source) || now > heard + STALL_NS ||
+           now > fetch->moved_ns + ex->config.deadline_ns + STALL_NS ||
+           !(f->status.present >> fetch->source & 1);
 }
 
 void gx_fetch_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
@@ -72,7 +81,7 @@ void gx_fetch_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
     struct gx_fetch *fetch = &f->fetch;
     if (run->state_fragment != -1 && run->state_fragment != index)
         return; /* one fragment after another */
-    if (fetch->state == GX_FETCH_OPEN && source_lost(ex, f, now)) {
+    if (fetch->state == GX_FETCH_OPEN && source_lost(ex, run, f, now)) {
         gx_links_sink_stop(ex->links, &run->state_sink);
         gx_sink_free(&run->state_sink);
         fetch->state = GX_FETCH_ASKING;

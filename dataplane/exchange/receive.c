@@ -52,16 +52,19 @@ static enum gx_answer open_sink(struct gx_sink *sink, const struct gx_open *open
     return GX_ANSWER_OPEN;
 }
 
-/* Other bytes than those that are here: the owner's trainer came back with them. What is held may be recorded already,
- * so it stays unless the coordinator recorded the new ones (R2). */
-static bool may_replace(const struct gx_fragment *f, const struct gx_sink *held,
-                        const struct gx_open *open)
+/* Other bytes than those that are here: the owner's trainer came back with them, or trained anew from a fetched state.
+ * What is held may be recorded already, so it stays until the coordinator has recorded the new ones (R2), or decided
+ * for them: the caller has compared them with the record. OPEN: take them. */
+static enum gx_answer may_replace(const struct gx_fragment *f, const struct gx_sink *held,
+                                  const struct gx_open *open)
 {
     uint32_t owner = open->key.owner;
-    if (held->state != GX_SINK_HELD || held->open.key.epoch != open->key.epoch)
-        return true;
-    return open->key.round == f->decided + 1 && f->status.offers >> owner & 1 &&
-           f->status.offer_prefix[owner] == gx_digest_prefix(&open->digest);
+    if (held->state != GX_SINK_HELD || open->key.round <= f->decided)
+        return GX_ANSWER_OPEN;
+    if (open->key.round != f->decided + 1 || !(f->status.offers >> owner & 1))
+        return GX_ANSWER_NOT_READY;
+    return f->status.offer_prefix[owner] == gx_digest_prefix(&open->digest) ? GX_ANSWER_OPEN
+                                                                            : GX_ANSWER_REFUSED;
 }
 
 static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *run,
@@ -90,10 +93,11 @@ static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *r
             *sink = s;
             return s->state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_OPEN;
         }
-        if (!may_replace(f, s, open)) {
+        enum gx_answer answer = may_replace(f, s, open);
+        if (answer == GX_ANSWER_REFUSED)
             *reason = GX_REASON_OTHER_BYTES;
-            return GX_ANSWER_REFUSED;
-        }
+        if (answer != GX_ANSWER_OPEN)
+            return answer;
     }
     if (!gx_receive_slot_free(ex, run, slot))
         return GX_ANSWER_NOT_READY;
@@ -103,7 +107,7 @@ static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *r
 /* Only what the coordinator names is taken: a peer cannot hand over a state of its own making. */
 static enum gx_answer open_state(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                                  uint32_t peer, const struct gx_open *open, struct gx_sink **sink,
-                                 enum gx_reason *reason)
+                                 enum gx_reason *reason, uint64_t now)
 {
     struct gx_fetch *fetch = &f->fetch;
     uint32_t index = gx_fragment_index(run, f);
@@ -124,16 +128,20 @@ static enum gx_answer open_state(struct gx_exchange *ex, struct gx_run *run, str
         return GX_ANSWER_NOT_NEEDED;
     gx_links_sink_stop(ex->links, &run->state_sink);
     gx_sink_free(&run->state_sink);
-    fetch->state = GX_FETCH_OPEN;
-    fetch->round = open->key.round;
-    fetch->digest = open->digest;
-    return open_sink(&run->state_sink, open, sink, reason);
+    enum gx_answer answer = open_sink(&run->state_sink, open, sink, reason);
+    if (answer == GX_ANSWER_OPEN) {
+        fetch->state = GX_FETCH_OPEN;
+        fetch->round = open->key.round;
+        fetch->digest = open->digest;
+        fetch->moved_ns = now;
+        fetch->blocks = 0;
+    }
+    return answer;
 }
 
 enum gx_answer gx_receive_open(struct gx_exchange *ex, uint32_t peer, const struct gx_open *open,
                                struct gx_sink **sink, enum gx_reason *reason, uint64_t now)
 {
-    (void)now;
     struct gx_run *run = run_of(ex, open->key.run);
     *reason = GX_REASON_NONE;
     if (!run || !run->trainer || open->key.fragment >= run->fragment_count)
@@ -149,7 +157,7 @@ enum gx_answer gx_receive_open(struct gx_exchange *ex, uint32_t peer, const stru
     }
     gx_exchange_touch(ex, f);
     if (open->key.kind == GX_KIND_STATE)
-        return open_state(ex, run, f, peer, open, sink, reason);
+        return open_state(ex, run, f, peer, open, sink, reason, now);
     return open_contribution(ex, run, f, peer, open, sink, reason);
 }
 

@@ -64,7 +64,9 @@ struct gx_fetch {
     uint64_t round;
     struct gx_digest digest;
     uint64_t asked_ns;
-    bool told; /* the trainer got BEHIND and not yet STATE */
+    uint64_t moved_ns; /* when a block of it came last … */
+    uint32_t blocks;   /* … and how many were there then */
+    bool told;         /* the trainer got BEHIND and not yet STATE */
     uint64_t cursor;
 };
 

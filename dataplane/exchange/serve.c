@@ -81,8 +81,22 @@ void gx_serve_own_close(struct gx_exchange *ex, struct gx_own *own)
     own->again = own->based = false;
 }
 
+/* Who is not present takes no state; its transfer must not keep the pin from others. */
+static void pin_drop_absent(struct gx_exchange *ex, struct gx_run *run, const struct gx_fragment *f)
+{
+    struct gx_pin *pin = &run->pin;
+    if (!pin->used || pin->fragment != gx_fragment_index(run, f) || !f->has_status)
+        return;
+    for (uint32_t p = 0; p < run->site_count; p++)
+        if (pin->sends[p] && !(f->status.present >> p & 1)) {
+            gx_links_send_stop(ex->links, pin->sends[p]);
+            pin->sends[p] = NULL;
+        }
+}
+
 void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint64_t now)
 {
+    pin_drop_absent(ex, run, f);
     for (uint32_t s = 0; s < 2; s++) {
         struct gx_own *own = &f->own[s];
         bool read = f->reduction.active && f->reduction.record.round == own->round;
@@ -197,12 +211,14 @@ static void pin_state(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
 {
     struct gx_pin *pin = &run->pin;
     uint32_t index = gx_fragment_index(run, f);
+    if (!run->trainer)
+        return;
     uint32_t sequence = state_sequence(run, f);
     bool current = pin->used && pin->fragment == index && pin->round == f->applied &&
                    gx_digest_equal(&pin->digest, &f->state);
     if (current && pin->ready && !pin->sends[peer]) {
         pin_send(ex, run, f, peer, now);
-    } else if (!current && !(pin->used && !pin_idle(pin)) && !(sequence & 1) && run->trainer) {
+    } else if (!current && !(pin->used && !pin_idle(pin)) && !(sequence & 1)) {
         *pin = (struct gx_pin){.used = true,
                                .fragment = index,
                                .sequence = sequence,

@@ -175,8 +175,9 @@ static void offer(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
     struct gx_own *own = &f->own[c->round & 1];
     if (gx_fetch_accepted(f))
         return refuse(ex, run, f, c->round, GX_REASON_BEHIND, now);
-    if (f->fetch.told || (c->round > applied && c->round <= f->reduced))
-        return; /* the event that says so is on its way */
+    /* An event that voids the offer is on its way: BEHIND, perhaps followed by a STATE already, or the round's. */
+    if (f->fetch.told || f->accepts != f->behinds || (c->round > applied && c->round <= f->reduced))
+        return;
     if ((!f->has_state && !f->publishing) || c->round != applied + 1)
         return refuse(ex, run, f, c->round, GX_REASON_ROUND, now);
     if (c->weight == 0 || c->weight > GX_WEIGHT_MAX)
@@ -227,6 +228,8 @@ void gx_site_hashed(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
         enum gx_reason reason = again ? GX_REASON_CHANGED : GX_REASON_NOT_FINITE;
         gx_note_warn(&ex->notes, "run %s round %llu: the trainer's contribution is refused: %s",
                      run->name, (unsigned long long)own->round, gx_reason_text(reason));
+        if (f->reduction.active && f->reduction.record.round == own->round)
+            abort_reduction(f); /* it reads these bytes: the site is behind now */
         gx_serve_own_close(ex, own);
         refuse(ex, run, f, own->round, reason, now);
     } else if (!again) {
@@ -424,7 +427,9 @@ void gx_site_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragm
         }
     if (run->trainer) {
         enum standing at = stands(run, f);
-        bool fine = at == STANDS_CURRENT || at == STANDS_READY || at == STANDS_LACKING;
+        /* Half-way through copying, what was there is gone: the copy has to be finished. */
+        bool fine = f->fetch.state != GX_FETCH_COPYING &&
+                    (at == STANDS_CURRENT || at == STANDS_READY || at == STANDS_LACKING);
         bool behind = at == STANDS_BEHIND || (f->fetch.told && !fine);
         if (behind != f->behind)
             f->report_due_ns = ex->control_due_ns = 0;

@@ -3,6 +3,7 @@
 #define RTT_PERIOD_NS 10000000000ull
 #define MEMORY_PACKETS 20000.0
 #define COLD_PACKETS 1000.0
+#define BURST_MAX 100000.0 /* a peer may say anything; the depth of interleaving follows from it */
 
 void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t now)
 {
@@ -78,5 +79,7 @@ double gx_estimate_burst(const struct gx_estimate *estimate)
 {
     double burst = estimate->bursts > 0 ? estimate->lost / estimate->bursts : 1;
 
+    if (burst > BURST_MAX)
+        return BURST_MAX;
     return burst > 1 ? burst : 1;
 }

@@ -5,9 +5,12 @@
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES (16u << 20)
+#define BIND_TRIES 100
+#define BIND_PAUSE_NS 10000000
 
 static int buffer_enlarge(int fd, int force, int option, uint64_t wanted)
 {
@@ -24,6 +27,22 @@ static int buffer_enlarge(int fd, int force, int option, uint64_t wanted)
 static bool option_on(int fd, int option, int value)
 {
     return setsockopt(fd, SOL_UDP, option, &value, sizeof(value)) == 0;
+}
+
+/* The kernel ends the io_uring of a killed gxd in its own time, some milliseconds after the process: until then its
+ * socket holds the address. */
+static int bind_patiently(int fd, const struct gx_addr *addr)
+{
+    const struct timespec pause = {.tv_nsec = BIND_PAUSE_NS};
+    socklen_t bytes =
+        gx_addr_is_v6(addr) ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+
+    for (int i = 0; bind(fd, (const struct sockaddr *)(const void *)addr, bytes); i++) {
+        if (errno != EADDRINUSE || i == BIND_TRIES)
+            return -errno;
+        nanosleep(&pause, NULL);
+    }
+    return 0;
 }
 
 int gx_udp_open(struct gx_udp *udp, const struct gx_port_config *config, char *error,
@@ -46,9 +65,8 @@ int gx_udp_open(struct gx_udp *udp, const struct gx_port_config *config, char *e
     }
     if (udp->family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    if (bind(fd, (const struct sockaddr *)(const void *)&addr,
-             udp->family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in))) {
-        ret = -errno;
+    ret = bind_patiently(fd, &addr);
+    if (ret) {
         snprintf(error, error_bytes, "cannot bind UDP %s: %s%s", config->address, strerror(-ret),
                  ret == -EADDRINUSE ? "; another process has this port, choose another in `port:`"
                                     : "");

@@ -1,4 +1,4 @@
-/* Little-endian cursors for building and parsing messages. A reader that runs over its end turns `ok` false and gives
+/* Cursors over messages of variable length, on top of le.h. A reader that runs over its end turns `ok` false and gives
  * zeros from there on, so that a parser checks once, at the end. A writer that has no room asserts: sizes of what we
  * build are ours. */
 #ifndef GX_WIRE_BYTES_H
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gx_assert.h"
+#include "wire/le.h"
 
 struct gx_reader {
     const uint8_t *at, *end;
@@ -32,36 +33,6 @@ static inline void gx_read(struct gx_reader *r, void *out, size_t n)
     r->at += n;
 }
 
-static inline uint64_t gx_read_uint(struct gx_reader *r, size_t n)
-{
-    uint8_t b[8];
-    uint64_t value = 0;
-    gx_read(r, b, n);
-    for (size_t i = n; i-- > 0;)
-        value = value << 8 | b[i];
-    return value;
-}
-
-static inline uint8_t gx_read_u8(struct gx_reader *r)
-{
-    return (uint8_t)gx_read_uint(r, 1);
-}
-
-static inline uint16_t gx_read_u16(struct gx_reader *r)
-{
-    return (uint16_t)gx_read_uint(r, 2);
-}
-
-static inline uint32_t gx_read_u32(struct gx_reader *r)
-{
-    return (uint32_t)gx_read_uint(r, 4);
-}
-
-static inline uint64_t gx_read_u64(struct gx_reader *r)
-{
-    return gx_read_uint(r, 8);
-}
-
 static inline void gx_write(struct gx_writer *w, const void *in, size_t n)
 {
     GX_ASSERT((size_t)(w->end - w->at) >= n);
@@ -69,32 +40,34 @@ static inline void gx_write(struct gx_writer *w, const void *in, size_t n)
     w->at += n;
 }
 
-static inline void gx_write_uint(struct gx_writer *w, uint64_t value, size_t n)
+static inline uint8_t gx_read_u8(struct gx_reader *r)
 {
-    uint8_t b[8];
-    for (size_t i = 0; i < n; i++, value >>= 8)
-        b[i] = (uint8_t)value;
-    gx_write(w, b, n);
+    uint8_t value;
+    gx_read(r, &value, 1);
+    return value;
 }
 
 static inline void gx_write_u8(struct gx_writer *w, uint8_t value)
 {
-    gx_write_uint(w, value, 1);
+    gx_write(w, &value, 1);
 }
 
-static inline void gx_write_u16(struct gx_writer *w, uint16_t value)
-{
-    gx_write_uint(w, value, 2);
-}
-
-static inline void gx_write_u32(struct gx_writer *w, uint32_t value)
-{
-    gx_write_uint(w, value, 4);
-}
-
-static inline void gx_write_u64(struct gx_writer *w, uint64_t value)
-{
-    gx_write_uint(w, value, 8);
-}
+#define GX_CURSOR(bits)                                                                            \
+    static inline uint##bits##_t gx_read_u##bits(struct gx_reader *r)                              \
+    {                                                                                              \
+        uint8_t b[bits / 8];                                                                       \
+        gx_read(r, b, sizeof(b));                                                                  \
+        return gx_get_u##bits(b);                                                                  \
+    }                                                                                              \
+    static inline void gx_write_u##bits(struct gx_writer *w, uint##bits##_t value)                 \
+    {                                                                                              \
+        uint8_t b[bits / 8];                                                                       \
+        gx_put_u##bits(b, value);                                                                  \
+        gx_write(w, b, sizeof(b));                                                                 \
+    }
+GX_CURSOR(16)
+GX_CURSOR(32)
+GX_CURSOR(64)
+#undef GX_CURSOR
 
 #endif

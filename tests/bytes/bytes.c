@@ -6,6 +6,7 @@
 
 #include "fec/fec.h"
 #include "format/format.h"
+#include "tests/unit/format/values.h"
 
 #define VALUES 100003u /* a short last block */
 #define K 61u
@@ -13,28 +14,6 @@
 #define ROWS 5u
 
 static uint64_t random_state = 20240520;
-
-/* splitmix64 */
-static uint64_t random_u64(void)
-{
-    uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-/* Any finite bit pattern: subnormals and both zeros among them; every fourth is near 1. */
-static float random_value(uint32_t i)
-{
-    uint32_t bits = (uint32_t)random_u64();
-    if (i % 4 == 0)
-        bits = (bits & 0x83ffffffu) | 0x3c000000u;
-    if ((bits & 0x7f800000u) == 0x7f800000u)
-        bits ^= 0x40000000u;
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
 
 /* FNV-1a, 64 bits. */
 static uint64_t digest(const void *bytes, size_t count)
@@ -59,8 +38,7 @@ static void print_formats(void)
     float *back = allocate(VALUES * sizeof(float));
     float *sum = allocate(VALUES * sizeof(float));
     void *wire = allocate(VALUES * sizeof(float));
-    for (uint32_t i = 0; i < VALUES; i++)
-        src[i] = random_value(i);
+    values_fill(src, VALUES, 20240520);
     for (uint32_t f = 0; f < GX_FORMAT_COUNT; f++) {
         enum gx_format format = (enum gx_format)f;
         uint64_t bytes = gx_wire_bytes(format, VALUES);
@@ -89,7 +67,7 @@ static void print_parity(void)
     for (uint32_t i = 0; i < K; i++) {
         in[i] = data[i];
         for (uint32_t j = 0; j < SHARD_BYTES; j++)
-            data[i][j] = (uint8_t)random_u64();
+            data[i][j] = (uint8_t)random_next(&random_state);
     }
     for (uint32_t i = 0; i < ROWS; i++)
         out[i] = parity[i];

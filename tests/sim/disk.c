@@ -30,13 +30,14 @@ static void sync_begin(struct sim_world *world, struct sim_site *site)
         return;
     disk->syncing = disk->count;
     sim_schedule(world,
-                 world->now_ns + sim_between(&world->random, SIM_MS / 10, world->params.fsync_ns_max) +
+                 world->now_ns +
+                     sim_between(&world->random, SIM_MS / 10, world->params.fsync_ns_max) +
                      sim_below(&world->random, slow_ns + 1),
                  SIM_EVENT_FSYNC, site->index, 0, 0, disk->life, NULL);
 }
 
-void sim_disk_write(struct sim_world *world, struct sim_site *site, uint64_t sequence, const uint8_t *entry,
-                    size_t bytes)
+void sim_disk_write(struct sim_world *world, struct sim_site *site, uint64_t sequence,
+                    const uint8_t *entry, size_t bytes)
 {
     struct sim_disk *disk = &site->disk;
 
@@ -51,7 +52,7 @@ void sim_disk_write(struct sim_world *world, struct sim_site *site, uint64_t seq
     struct sim_disk_entry *new = &disk->entries[disk->count++];
     new->sequence = sequence;
     new->bytes = (uint32_t)bytes;
-    new->durable = false;
+    new->durable = new->torn = false;
     memcpy(new->data, entry, bytes);
     sync_begin(world, site);
 }
@@ -82,7 +83,8 @@ void sim_disk_acknowledge(struct sim_world *world, struct sim_site *site)
     uint32_t durable = durable_count(disk);
 
     while (disk->acked < durable)
-        gx_core_journal_done(site->core, disk->entries[disk->acked++].sequence, sim_clock(world, site));
+        gx_core_journal_done(site->core, disk->entries[disk->acked++].sequence,
+                             sim_clock(world, site));
 }
 
 /* Of what was not durable a random prefix stays; the entry after it may be torn: cut short, or its end never written. */
@@ -104,11 +106,12 @@ void sim_disk_crash(struct sim_world *world, struct sim_site *site, bool machine
     if (kept < unsynced && sim_chance(&world->random, 0.6)) {
         struct sim_disk_entry *torn = &disk->entries[disk->count++];
         uint32_t whole = (uint32_t)sim_below(&world->random, torn->bytes);
-        if (sim_chance(&world->random, 0.5))
-            torn->bytes = whole;
-        else
-            memset(torn->data + whole, 0, torn->bytes - whole);
-        torn->sequence = UINT64_MAX;
+        bool cut = sim_chance(&world->random, 0.3);
+        for (uint32_t i = whole; i < torn->bytes; i++) {
+            torn->torn |= cut || torn->data[i] != 0;
+            torn->data[i] = 0;
+        }
+        torn->bytes = cut ? whole : torn->bytes;
         world->stats.torn_writes++;
     }
 }
@@ -119,16 +122,14 @@ void sim_disk_replay(struct sim_world *world, struct sim_site *site)
 
     for (uint32_t i = 0; i < disk->count; i++) {
         struct sim_disk_entry *entry = &disk->entries[i];
-        bool torn = entry->sequence == UINT64_MAX && !entry->durable;
         int error = gx_core_replay(site->core, entry->data, entry->bytes);
-        if (error == -EBADMSG && torn) {
+        if (error == -EBADMSG && entry->torn) {
             disk->count = i;
             break;
         }
-        /* A tear may have cut nothing but zeros: then the entry is whole after all. */
-        if (error != 0) {
-            sim_fail(world, "I1", "site %u: a whole journal entry of %u bytes is refused: %d", site->index, entry->bytes,
-                     error);
+        if (error != 0 || entry->torn) {
+            sim_fail(world, "I1", "site %u: a %s journal entry of %u bytes is replayed with %d",
+                     site->index, entry->torn ? "torn" : "whole", entry->bytes, error);
             return;
         }
         entry->sequence = 0;

@@ -5,8 +5,8 @@
 
 #include "sim/world.h"
 
-void sim_disk_write(struct sim_world *world, struct sim_site *site, uint64_t sequence, const uint8_t *entry,
-                    size_t bytes);
+void sim_disk_write(struct sim_world *world, struct sim_site *site, uint64_t sequence,
+                    const uint8_t *entry, size_t bytes);
 /* An fsync is done: what it covers is durable. The site hears of it in its next step. */
 void sim_disk_synced(struct sim_world *world, struct sim_site *site, uint64_t life);
 /* gxd hears of entries that have become durable. */

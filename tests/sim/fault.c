@@ -9,24 +9,25 @@
 
 /* SIM_KIND(name, weight): how often in relation to the others. */
 #define SIM_KINDS                                                                                  \
-    SIM_KIND(GXD, 16)         /* a gxd crashes */                                                  \
-    SIM_KIND(COORDINATOR, 10) /* the coordinator's does */                                         \
-    SIM_KIND(TRAINER, 14)     /* a trainer crashes and comes back from its checkpoint */           \
+    SIM_KIND(GXD, 16)          /* a gxd crashes */                                                 \
+    SIM_KIND(COORDINATOR, 10)  /* the coordinator's does */                                        \
+    SIM_KIND(TRAINER, 14)      /* a trainer crashes and comes back from its checkpoint */          \
     SIM_KIND(TRAINER_OTHER, 8) /* the same with other data, perhaps from round 0 */                \
-    SIM_KIND(MACHINE, 8)      /* gxd, its trainers and unsynced writes */                          \
-    SIM_KIND(PAUSE, 10)       /* a gxd is stopped and continued */                                 \
+    SIM_KIND(MACHINE, 8)       /* gxd, its trainers and unsynced writes */                         \
+    SIM_KIND(PAUSE, 10)        /* a gxd is stopped and continued */                                \
     SIM_KIND(TRAINER_PAUSE, 6) /* a trainer is */                                                  \
-    SIM_KIND(ISOLATE, 8)      /* a site is cut off from all others */                              \
-    SIM_KIND(CUT, 6)          /* a pair is */                                                      \
-    SIM_KIND(ONE_WAY, 8)      /* one direction of a pair is */                                     \
-    SIM_KIND(DEAF, 3)         /* all that is sent to a site is lost */                             \
-    SIM_KIND(OUTAGE, 5)       /* all sites at once: gxds, or machines */                           \
-    SIM_KIND(TWO, 6)          /* two machines, one just after the other */                         \
-    SIM_KIND(LEAVE, 6)        /* a site leaves and returns */                                      \
-    SIM_KIND(TARGET, 20)      /* one shard and its next repairs are lost */                        \
-    SIM_KIND(DISK, 5)         /* fsync becomes slow */                                             \
-    SIM_KIND(TRAP, 20)        /* a crash in the middle of something */                             \
-    SIM_KIND(REWIND, 1)       /* gxctl run rewind */
+    SIM_KIND(ISOLATE, 8)       /* a site is cut off from all others */                             \
+    SIM_KIND(CUT, 6)           /* a pair is */                                                     \
+    SIM_KIND(ONE_WAY, 8)       /* one direction of a pair is */                                    \
+    SIM_KIND(DEAF, 3)          /* all that is sent to a site is lost */                            \
+    SIM_KIND(OUTAGE, 5)        /* all sites at once: gxds, or machines */                          \
+    SIM_KIND(TWO, 6)           /* two machines, one just after the other */                        \
+    SIM_KIND(LEAVE, 6)         /* a site leaves and returns */                                     \
+    SIM_KIND(TARGET, 20)       /* one shard and its next repairs are lost */                       \
+    SIM_KIND(DISK, 5)          /* fsync becomes slow */                                            \
+    SIM_KIND(TRAP, 18)         /* a crash in the middle of something */                            \
+    SIM_KIND(JOURNAL_TRAP, 10) /* a crash of the coordinator just after it wrote to its journal */ \
+    SIM_KIND(REWIND, 1)        /* gxctl run rewind */
 
 enum kind {
 #define SIM_KIND(name, weight) KIND_##name,
@@ -93,16 +94,20 @@ void sim_faults_draw(struct sim_world *world)
     for (uint32_t i = 0; i < count; i++) {
         struct sim_fault *fault = &world->faults[i];
         fault->kind = kind_draw(&random);
-        fault->at_ns = sim_between(&random, 100 * SIM_MS, world->params.faults_end_ns - 200 * SIM_MS);
+        fault->at_ns =
+            sim_between(&random, 100 * SIM_MS, world->params.faults_end_ns - 200 * SIM_MS);
         fault->end_ns = fault->at_ns + length_draw(&random);
         if (fault->end_ns > world->params.faults_end_ns)
             fault->end_ns = world->params.faults_end_ns;
         fault->site = (uint32_t)sim_below(&random, world->params.site_count);
-        fault->other = (fault->site + 1 + (uint32_t)sim_below(&random, world->params.site_count - 1)) %
-                       world->params.site_count;
+        fault->other =
+            (fault->site + 1 + (uint32_t)sim_below(&random, world->params.site_count - 1)) %
+            world->params.site_count;
         fault->choice = sim_next(&random);
         fault->trap = (enum sim_trap)sim_below(&random, SIM_TRAP_COUNT);
-        if (fault->kind == KIND_COORDINATOR || (fault->kind == KIND_TRAP && fault->trap == SIM_TRAP_JOURNAL))
+        if (fault->kind == KIND_JOURNAL_TRAP)
+            fault->trap = SIM_TRAP_JOURNAL;
+        if (fault->kind == KIND_COORDINATOR || fault->kind == KIND_JOURNAL_TRAP)
             fault->site = 0;
         sim_schedule(world, fault->at_ns, SIM_EVENT_FAULT, 0, 0, 0, 0, fault);
         sim_schedule(world, fault->end_ns, SIM_EVENT_FAULT, 0, 0, 0, 0, fault);
@@ -125,7 +130,8 @@ static void trainers_crash(struct sim_world *world, uint32_t site)
 static void trainers_start(struct sim_world *world, uint32_t site, uint64_t choice)
 {
     for (uint32_t run = 0; run < world->params.run_count; run++)
-        sim_trainer_start(world, &world->sites[site].trainers[run], (choice & 7) == 1, (choice & 24) == 8);
+        sim_trainer_start(world, &world->sites[site].trainers[run], (choice & 7) == 1,
+                          (choice & 24) == 8);
 }
 
 static void machine_crash(struct sim_world *world, uint32_t site)
@@ -154,7 +160,8 @@ static void light_fuse(struct sim_world *world, uint32_t site, uint64_t choice)
 static void cut(struct sim_world *world, const struct sim_fault *fault, int change)
 {
     for (uint32_t j = 0; j < world->params.site_count; j++) {
-        if (j == fault->site || (fault->kind != KIND_ISOLATE && fault->kind != KIND_DEAF && j != fault->other))
+        if (j == fault->site ||
+            (fault->kind != KIND_ISOLATE && fault->kind != KIND_DEAF && j != fault->other))
             continue;
         sim_net_cut(world, j, fault->site, change);
         if (fault->kind != KIND_ONE_WAY && fault->kind != KIND_DEAF)
@@ -181,7 +188,8 @@ static void begin(struct sim_world *world, struct sim_fault *fault)
     struct sim_site *site = &world->sites[fault->site];
     struct sim_trainer *trainer = &site->trainers[fault->choice % world->params.run_count];
 
-    sim_trace(world, -1, "fault %s at site %u (%u) for %llu ms", kind_names[fault->kind], fault->site, fault->other,
+    sim_trace(world, -1, "fault %s at site %u (%u) for %llu ms", kind_names[fault->kind],
+              fault->site, fault->other,
               (unsigned long long)((fault->end_ns - fault->at_ns) / SIM_MS));
     switch (fault->kind) {
     case KIND_GXD:
@@ -218,13 +226,14 @@ static void begin(struct sim_world *world, struct sim_fault *fault)
         sim_site_leave(world, site);
         break;
     case KIND_TARGET:
-        sim_net_target(world, fault->site, fault->other, (uint32_t)(fault->choice % 3), (uint32_t)(fault->choice >> 8 & 63),
-                       (uint32_t)(fault->choice >> 16 & 31));
+        sim_net_target(world, fault->site, fault->other, (uint32_t)(fault->choice % 3),
+                       (uint32_t)(fault->choice >> 8 & 63), (uint32_t)(fault->choice >> 16 & 31));
         break;
     case KIND_DISK:
         site->disk.slow_until_ns = world->sites[0].disk.slow_until_ns = fault->end_ns;
         break;
     case KIND_TRAP:
+    case KIND_JOURNAL_TRAP:
         fault->waits = true;
         break;
     case KIND_REWIND:
@@ -272,6 +281,7 @@ static void end(struct sim_world *world, struct sim_fault *fault)
     case KIND_TRAINER:
     case KIND_MACHINE:
     case KIND_TRAP:
+    case KIND_JOURNAL_TRAP:
         machine_start(world, fault->site, fault->choice);
         break;
     default:
@@ -297,6 +307,10 @@ void sim_fault_trap(struct sim_world *world, uint32_t site, enum sim_trap trap)
             continue;
         fault->waits = false;
         sim_trace(world, (int)site, "trap %d springs", (int)trap);
+        if (fault->kind == KIND_JOURNAL_TRAP) { /* before the fsync is done */
+            light_fuse(world, site, (fault->choice & ~0xe00ull) | 0x1000);
+            return;
+        }
         switch (fault->choice >> 30 & 3) {
         case 0:
             trainers_crash(world, site);

@@ -76,7 +76,7 @@ void sim_ledger_destroy(struct sim_ledger *ledger)
 
 #define BOOK_ADD(book, name)                                                                       \
     ((book)->name##_count == (book)->name##_room                                                   \
-         ? (void)((book)->name##_room = (book)->name##_room ? 2 * (book)->name##_room : 64,       \
+         ? (void)((book)->name##_room = (book)->name##_room ? 2 * (book)->name##_room : 64,        \
                   (book)->name##s =                                                                \
                       sim_grow((book)->name##s, (book)->name##_room, sizeof(*(book)->name##s)))    \
          : (void)0,                                                                                \
@@ -89,8 +89,9 @@ static bool same(const struct gx_digest *a, const struct gx_digest *b)
 
 /* ---- what trainers do ---- */
 
-void sim_ledger_state(struct sim_world *world, uint32_t site, uint32_t run, uint32_t fragment, uint64_t round,
-                      const void *state, uint64_t bytes, struct gx_digest *digest, uint64_t *hash)
+void sim_ledger_state(struct sim_world *world, uint32_t site, uint32_t run, uint32_t fragment,
+                      uint64_t round, const void *state, uint64_t bytes, struct gx_digest *digest,
+                      uint64_t *hash)
 {
     struct book *book = &world->ledger->books[run][fragment];
 
@@ -99,11 +100,13 @@ void sim_ledger_state(struct sim_world *world, uint32_t site, uint32_t run, uint
     *BOOK_ADD(book, state) = (struct state){site, round, *hash, *digest};
 }
 
-bool sim_ledger_offer(struct sim_world *world, uint32_t site, uint32_t run, uint32_t fragment, uint64_t round,
-                      uint64_t weight, const struct gx_digest *base, const void *bytes, uint64_t count, bool bad)
+bool sim_ledger_offer(struct sim_world *world, uint32_t site, uint32_t run, uint32_t fragment,
+                      uint64_t round, uint64_t weight, const struct gx_digest *base,
+                      const void *bytes, uint64_t count, bool bad)
 {
     struct book *book = &world->ledger->books[run][fragment];
-    struct offer offer = {.site = site, .round = round, .weight = weight, .base = *base, .bad = bad};
+    struct offer offer = {
+        .site = site, .round = round, .weight = weight, .base = *base, .bad = bad};
     bool other = false;
 
     gx_digest_bytes(world->params.digest_kind[run], bytes, count, &offer.digest);
@@ -122,11 +125,13 @@ bool sim_ledger_offer(struct sim_world *world, uint32_t site, uint32_t run, uint
 
 /* ---- records ---- */
 
-static const struct offer *offer_find(const struct book *book, uint32_t site, const struct gx_record *record)
+static const struct offer *offer_find(const struct book *book, uint32_t site,
+                                      const struct gx_record *record)
 {
     for (size_t i = book->offer_count; i-- > 0;) {
         const struct offer *offer = &book->offers[i];
-        if (offer->site == site && offer->round == record->round && offer->weight == record->weights[site] &&
+        if (offer->site == site && offer->round == record->round &&
+            offer->weight == record->weights[site] &&
             same(&offer->digest, &record->digests[site]) && same(&offer->base, &record->base))
             return offer;
     }
@@ -134,7 +139,8 @@ static const struct offer *offer_find(const struct book *book, uint32_t site, co
 }
 
 /* Which part of a member's entry no offer agrees with. */
-static const char *offer_difference(const struct book *book, uint32_t site, const struct gx_record *record)
+static const char *offer_difference(const struct book *book, uint32_t site,
+                                    const struct gx_record *record)
 {
     bool round = false, digest = false, weight = false;
 
@@ -143,12 +149,17 @@ static const char *offer_difference(const struct book *book, uint32_t site, cons
         bool this_round = offer->site == site && offer->round == record->round;
         round |= this_round;
         digest |= this_round && same(&offer->digest, &record->digests[site]);
-        weight |= this_round && same(&offer->digest, &record->digests[site]) && offer->weight == record->weights[site];
+        weight |= this_round && same(&offer->digest, &record->digests[site]) &&
+                  offer->weight == record->weights[site];
     }
-    return !round ? "the site never offered to this round" : !digest ? "digest" : !weight ? "weight" : "base";
+    return !round    ? "the site never offered to this round"
+           : !digest ? "digest"
+           : !weight ? "weight"
+                     : "base";
 }
 
-static void record_mean(struct sim_world *world, uint32_t run, uint32_t fragment, struct record *record)
+static void record_mean(struct sim_world *world, uint32_t run, uint32_t fragment,
+                        struct record *record)
 {
     struct book *book = &world->ledger->books[run][fragment];
     struct sim_member members[GX_SITES_MAX];
@@ -160,18 +171,22 @@ static void record_mean(struct sim_world *world, uint32_t run, uint32_t fragment
             continue;
         const struct offer *offer = offer_find(book, site, &record->record);
         if (!offer || !offer->bytes) {
-            sim_fail(world, "I4", "record of %s/%u round %llu epoch %u: member %u did not offer this: %s", sim_run_name(run),
-                     fragment, (unsigned long long)record->record.round, record->record.epoch, site,
-                     !offer        ? offer_difference(book, site, &record->record)
-                     : offer->bad ? "it was a mistake that must be refused"
-                                  : "it offered this so long ago that the ledger has forgotten the bytes");
+            sim_fail(world, "I4",
+                     "record of %s/%u round %llu epoch %u: member %u did not offer this: %s",
+                     sim_run_name(run), fragment, (unsigned long long)record->record.round,
+                     record->record.epoch, site,
+                     !offer ? offer_difference(book, site, &record->record)
+                     : offer->bad
+                         ? "it was a mistake that must be refused"
+                         : "it offered this so long ago that the ledger has forgotten the bytes");
             return;
         }
         members[member_count++] = (struct sim_member){offer->bytes, offer->weight};
         divisor += offer->weight;
     }
     if (divisor != record->record.divisor) {
-        sim_fail(world, "I2", "record of %s/%u round %llu: divisor %llu, but its members' weights are %llu",
+        sim_fail(world, "I2",
+                 "record of %s/%u round %llu: divisor %llu, but its members' weights are %llu",
                  sim_run_name(run), fragment, (unsigned long long)record->record.round,
                  (unsigned long long)record->record.divisor, (unsigned long long)divisor);
         return;
@@ -209,15 +224,17 @@ static const struct record *record_find(const struct book *book, uint32_t epoch,
 
 static bool record_same(const struct gx_record *a, const struct gx_record *b)
 {
-    bool equal = a->epoch == b->epoch && a->round == b->round && a->members == b->members && a->divisor == b->divisor &&
-                 same(&a->base, &b->base);
+    bool equal = a->epoch == b->epoch && a->round == b->round && a->members == b->members &&
+                 a->divisor == b->divisor && same(&a->base, &b->base);
     for (uint32_t site = 0; site < GX_SITES_MAX; site++)
         if (a->members >> site & 1)
-            equal &= a->weights[site] == b->weights[site] && same(&a->digests[site], &b->digests[site]);
+            equal &=
+                a->weights[site] == b->weights[site] && same(&a->digests[site], &b->digests[site]);
     return equal;
 }
 
-static void ledger_record(struct sim_world *world, uint32_t run, const struct gx_journal_entry *entry)
+static void ledger_record(struct sim_world *world, uint32_t run,
+                          const struct gx_journal_entry *entry)
 {
     struct book *book = &world->ledger->books[run][entry->fragment];
     const struct gx_record *new = &entry->record;
@@ -225,14 +242,15 @@ static void ledger_record(struct sim_world *world, uint32_t run, const struct gx
     uint64_t before = sim_ledger_decided(world, run, entry->fragment);
 
     if (old) {
-        sim_fail(world, "I1", "%s/%u round %llu epoch %u has a second record%s", sim_run_name(run), entry->fragment,
-                 (unsigned long long)new->round, new->epoch, record_same(&old->record, new) ? ", the same" : "");
+        sim_fail(world, "I1", "%s/%u round %llu epoch %u has a second record%s", sim_run_name(run),
+                 entry->fragment, (unsigned long long)new->round, new->epoch,
+                 record_same(&old->record, new) ? ", the same" : "");
         return;
     }
     if (new->epoch != world->ledger->epoch[run] || new->round != before + 1) {
-        sim_fail(world, "I1", "%s/%u: a record of round %llu epoch %u follows round %llu epoch %u", sim_run_name(run),
-                 entry->fragment, (unsigned long long)new->round, new->epoch, (unsigned long long)before,
-                 world->ledger->epoch[run]);
+        sim_fail(world, "I1", "%s/%u: a record of round %llu epoch %u follows round %llu epoch %u",
+                 sim_run_name(run), entry->fragment, (unsigned long long)new->round, new->epoch,
+                 (unsigned long long)before, world->ledger->epoch[run]);
         return;
     }
     struct record *record = BOOK_ADD(book, record);
@@ -245,13 +263,15 @@ static void ledger_record(struct sim_world *world, uint32_t run, const struct gx
     offers_age(book, new->round);
 }
 
-static void ledger_epoch(struct sim_world *world, uint32_t run, const struct gx_journal_entry *entry)
+static void ledger_epoch(struct sim_world *world, uint32_t run,
+                         const struct gx_journal_entry *entry)
 {
     struct sim_ledger *ledger = world->ledger;
 
-    if (entry->epoch <= ledger->epoch[run] || entry->fragment_count != world->params.fragment_count[run]) {
-        sim_fail(world, "I1", "%s: epoch %u with %u fragments follows epoch %u", sim_run_name(run), entry->epoch,
-                 entry->fragment_count, ledger->epoch[run]);
+    if (entry->epoch <= ledger->epoch[run] ||
+        entry->fragment_count != world->params.fragment_count[run]) {
+        sim_fail(world, "I1", "%s: epoch %u with %u fragments follows epoch %u", sim_run_name(run),
+                 entry->epoch, entry->fragment_count, ledger->epoch[run]);
         return;
     }
     ledger->epoch[run] = entry->epoch;
@@ -261,13 +281,15 @@ static void ledger_epoch(struct sim_world *world, uint32_t run, const struct gx_
         const struct gx_journal_start *start = &entry->starts[fragment];
         bool known = false;
         for (size_t i = 0; i < book->state_count; i++)
-            known |= book->states[i].round == start->round && same(&book->states[i].digest, &start->state);
+            known |= book->states[i].round == start->round &&
+                     same(&book->states[i].digest, &start->state);
         if (!known)
-            sim_fail(world, "I3", "%s/%u: epoch %u starts from a state of round %llu that no site ever had",
+            sim_fail(world, "I3",
+                     "%s/%u: epoch %u starts from a state of round %llu that no site ever had",
                      sim_run_name(run), fragment, entry->epoch, (unsigned long long)start->round);
         book->start_round = start->round;
-        sim_trace(world, -1, "%s/%u: epoch %u starts from round %llu", sim_run_name(run), fragment, entry->epoch,
-                  (unsigned long long)start->round);
+        sim_trace(world, -1, "%s/%u: epoch %u starts from round %llu", sim_run_name(run), fragment,
+                  entry->epoch, (unsigned long long)start->round);
     }
 }
 
@@ -291,23 +313,27 @@ void sim_ledger_entry(struct sim_world *world, const uint8_t *bytes, size_t coun
         ledger_epoch(world, run, &entry);
         return;
     }
-    sim_trace(world, -1, "%s/%u round %llu epoch %u is durable: members %x, divisor %llu", sim_run_name(run),
-              entry.fragment, (unsigned long long)entry.record.round, entry.record.epoch, entry.record.members,
-              (unsigned long long)entry.record.divisor);
+    sim_trace(world, -1, "%s/%u round %llu epoch %u is durable: members %x, divisor %llu",
+              sim_run_name(run), entry.fragment, (unsigned long long)entry.record.round,
+              entry.record.epoch, entry.record.members, (unsigned long long)entry.record.divisor);
     ledger_record(world, run, &entry);
 }
 
-void sim_ledger_seen(struct sim_world *world, uint64_t run_id, uint32_t fragment, const struct gx_record *record)
+void sim_ledger_seen(struct sim_world *world, uint64_t run_id, uint32_t fragment,
+                     const struct gx_record *record)
 {
     for (uint32_t run = 0; run < world->params.run_count; run++) {
         if (gx_run_id(sim_run_name(run)) != run_id || fragment >= world->params.fragment_count[run])
             continue;
-        const struct record *durable = record_find(&world->ledger->books[run][fragment], record->epoch, record->round);
+        const struct record *durable =
+            record_find(&world->ledger->books[run][fragment], record->epoch, record->round);
         if (!durable)
-            sim_fail(world, "I1", "a STATUS shows round %llu epoch %u of %s/%u, which is not durable",
+            sim_fail(world, "I1",
+                     "a STATUS shows round %llu epoch %u of %s/%u, which is not durable",
                      (unsigned long long)record->round, record->epoch, sim_run_name(run), fragment);
         else if (!record_same(&durable->record, record))
-            sim_fail(world, "I1", "a STATUS shows round %llu epoch %u of %s/%u otherwise than it is logged",
+            sim_fail(world, "I1",
+                     "a STATUS shows round %llu epoch %u of %s/%u otherwise than it is logged",
                      (unsigned long long)record->round, record->epoch, sim_run_name(run), fragment);
     }
 }
@@ -320,7 +346,8 @@ static const uint8_t *area(const struct sim_trainer *trainer, uint64_t offset)
 }
 
 /* The records that an event may mean: its cohort and divisor, on the base that the trainer has. */
-static void event_round(struct sim_world *world, const struct sim_trainer *trainer, const struct gx_event *event)
+static void event_round(struct sim_world *world, const struct sim_trainer *trainer,
+                        const struct gx_event *event)
 {
     const struct book *book = &world->ledger->books[trainer->run][event->fragment];
     const struct sim_trainer_fragment *fragment = &trainer->fragments[event->fragment];
@@ -330,9 +357,10 @@ static void event_round(struct sim_world *world, const struct sim_trainer *train
     const char *wrong = "no such record is durable";
 
     if (event->round != fragment->gxd_round + 1) {
-        sim_fail(world, "I3", "site %u %s/%u: an event for round %llu, but its state is of round %llu", trainer->site,
-                 sim_run_name(trainer->run), event->fragment, (unsigned long long)event->round,
-                 (unsigned long long)fragment->gxd_round);
+        sim_fail(world, "I3",
+                 "site %u %s/%u: an event for round %llu, but its state is of round %llu",
+                 trainer->site, sim_run_name(trainer->run), event->fragment,
+                 (unsigned long long)event->round, (unsigned long long)fragment->gxd_round);
         return;
     }
     for (size_t i = book->record_count; i-- > 0;) {
@@ -345,17 +373,20 @@ static void event_round(struct sim_world *world, const struct sim_trainer *train
             wrong = "the site's base is another";
         else if (!is_void && record->result_hash != hash)
             wrong = "result bytes differ from the mean";
-        else if (!is_void && (event->cohort >> trainer->site & 1) != (event->type == GX_EVENT_MEMBER))
+        else if (!is_void &&
+                 (event->cohort >> trainer->site & 1) != (event->type == GX_EVENT_MEMBER))
             wrong = "member or left out";
         else
             return;
     }
-    sim_fail(world, "I2", "site %u %s/%u event %u of round %llu, cohort %x, divisor %llu: %s", trainer->site,
-             sim_run_name(trainer->run), event->fragment, event->type, (unsigned long long)event->round, event->cohort,
-             (unsigned long long)event->divisor, wrong);
+    sim_fail(world, "I2", "site %u %s/%u event %u of round %llu, cohort %x, divisor %llu: %s",
+             trainer->site, sim_run_name(trainer->run), event->fragment, event->type,
+             (unsigned long long)event->round, event->cohort, (unsigned long long)event->divisor,
+             wrong);
 }
 
-static void event_state(struct sim_world *world, const struct sim_trainer *trainer, const struct gx_event *event)
+static void event_state(struct sim_world *world, const struct sim_trainer *trainer,
+                        const struct gx_event *event)
 {
     const struct book *book = &world->ledger->books[trainer->run][event->fragment];
     const struct gx_arena_fragment *place = &trainer->arena->layout.fragments[event->fragment];
@@ -364,14 +395,17 @@ static void event_state(struct sim_world *world, const struct sim_trainer *train
     for (size_t i = 0; i < book->state_count; i++)
         if (book->states[i].round == event->round && book->states[i].hash == hash)
             return;
-    sim_fail(world, "I3", "site %u %s/%u adopts a state of round %llu that no site ever had", trainer->site,
-             sim_run_name(trainer->run), event->fragment, (unsigned long long)event->round);
+    sim_fail(world, "I3", "site %u %s/%u adopts a state of round %llu that no site ever had",
+             trainer->site, sim_run_name(trainer->run), event->fragment,
+             (unsigned long long)event->round);
 }
 
-void sim_ledger_event(struct sim_world *world, const struct sim_trainer *trainer, const struct gx_event *event)
+void sim_ledger_event(struct sim_world *world, const struct sim_trainer *trainer,
+                      const struct gx_event *event)
 {
     if (event->fragment >= world->params.fragment_count[trainer->run]) {
-        sim_fail(world, "EVENT", "site %u: an event of fragment %u", trainer->site, event->fragment);
+        sim_fail(world, "EVENT", "site %u: an event of fragment %u", trainer->site,
+                 event->fragment);
         return;
     }
     switch (event->type) {

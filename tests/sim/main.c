@@ -34,7 +34,8 @@ static volatile uint64_t running_seed;
 static const char usage[] =
     "usage: gx-sim [--seed N | --seeds A-B] [--jobs N] [-v] [--json] [--twice] [--keep-going]\n"
     "\n"
-    "Runs N complete gxd cores in a virtual world of faults; a seed decides everything that happens.\n"
+    "Runs N complete gxd cores in a virtual world of faults; a seed decides everything that "
+    "happens.\n"
     "\n"
     "  --seed N      one seed\n"
     "  --seeds A-B   a range (default 1-100)\n"
@@ -44,7 +45,8 @@ static const char usage[] =
     "  --twice       runs each seed twice and fails when the two differ\n"
     "  --keep-going  goes on after a failure\n"
     "\n"
-    "Exit: 0 all hold, 1 an invariant failed (the seed and the command that replays it are printed), 2 usage.\n";
+    "Exit: 0 all hold, 1 an invariant failed (the seed and the command that replays it are "
+    "printed), 2 usage.\n";
 
 /* ---- crashes of the code under test ---- */
 
@@ -111,8 +113,9 @@ static void watchdog(uint64_t seconds)
 
 static void report(const struct sim_world *world)
 {
-    fprintf(stderr, "FAIL seed %llu: %s at %.6f s: %s\n  replay: %s --seed %llu -v\n", (unsigned long long)world->seed,
-            world->invariant, (double)world->failed_ns * 1e-9, world->failure, program, (unsigned long long)world->seed);
+    fprintf(stderr, "FAIL seed %llu: %s at %.6f s: %s\n  replay: %s --seed %llu -v\n",
+            (unsigned long long)world->seed, world->invariant, (double)world->failed_ns * 1e-9,
+            world->failure, program, (unsigned long long)world->seed);
 }
 
 static bool run_once(uint64_t seed, bool verbose, struct sim_stats *stats, uint64_t *hash)
@@ -142,7 +145,9 @@ static bool run_seed(const struct options *options, uint64_t seed, struct sim_st
     if (ok && options->twice) {
         ok = run_once(seed, false, stats, &again) && hash == again;
         if (hash != again)
-            fprintf(stderr, "FAIL seed %llu: TWICE: the second run went another way\n  replay: %s --seed %llu --twice\n",
+            fprintf(stderr,
+                    "FAIL seed %llu: TWICE: the second run went another way\n  replay: %s --seed "
+                    "%llu --twice\n",
                     (unsigned long long)seed, program, (unsigned long long)seed);
     }
     watchdog(0);
@@ -178,12 +183,13 @@ static void progress(const struct options *options, uint64_t done, uint64_t fail
     uint64_t all = options->last - options->first + 1;
     if (options->verbose || options->json || all < 200 || done % 100 != 0)
         return;
-    fprintf(stderr, "%llu of %llu seeds, %llu failed\n", (unsigned long long)done, (unsigned long long)all,
-            (unsigned long long)failed);
+    fprintf(stderr, "%llu of %llu seeds, %llu failed\n", (unsigned long long)done,
+            (unsigned long long)all, (unsigned long long)failed);
 }
 
 /* Reads results until all jobs are gone; a failure ends the others too, unless all are wanted. */
-static uint64_t collect(const struct options *options, int in, const pid_t *jobs, struct sim_stats *sum, uint64_t *failed)
+static uint64_t collect(const struct options *options, int in, const pid_t *jobs,
+                        struct sim_stats *sum, uint64_t *failed)
 {
     struct result result;
     uint64_t done = 0;
@@ -239,8 +245,10 @@ static double cpu_seconds(void)
     struct rusage children, self;
     getrusage(RUSAGE_CHILDREN, &children);
     getrusage(RUSAGE_SELF, &self);
-    return (double)(children.ru_utime.tv_sec + self.ru_utime.tv_sec + children.ru_stime.tv_sec + self.ru_stime.tv_sec) +
-           (double)(children.ru_utime.tv_usec + self.ru_utime.tv_usec + children.ru_stime.tv_usec + self.ru_stime.tv_usec) *
+    return (double)(children.ru_utime.tv_sec + self.ru_utime.tv_sec + children.ru_stime.tv_sec +
+                    self.ru_stime.tv_sec) +
+           (double)(children.ru_utime.tv_usec + self.ru_utime.tv_usec + children.ru_stime.tv_usec +
+                    self.ru_stime.tv_usec) *
                1e-6;
 }
 
@@ -257,12 +265,13 @@ static void figures_text(uint64_t done, uint64_t failed, const struct sim_stats 
 
 static void figures_json(uint64_t done, uint64_t failed, const struct sim_stats *sum)
 {
-    printf("{\"seeds\": %llu, \"failed\": %llu", (unsigned long long)done, (unsigned long long)failed);
+    printf("{\"seeds\": %llu, \"failed\": %llu", (unsigned long long)done,
+           (unsigned long long)failed);
 #define SIM_STAT(name, text) printf(", \"" #name "\": %llu", (unsigned long long)sum->name);
     SIM_STATS
 #undef SIM_STAT
-    printf(", \"virtual_seconds\": %.3f, \"cpu_seconds\": %.3f, \"i7_ratio_max\": %.3f}\n", (double)sum->virtual_ns * 1e-9,
-           cpu_seconds(), (double)sum->i7_permille * 1e-3);
+    printf(", \"virtual_seconds\": %.3f, \"cpu_seconds\": %.3f, \"i7_ratio_max\": %.3f}\n",
+           (double)sum->virtual_ns * 1e-9, cpu_seconds(), (double)sum->i7_permille * 1e-3);
 }
 
 /* ---- options ---- */
@@ -279,10 +288,14 @@ static bool parse_number(const char *text, char end, uint64_t *out, const char *
 static bool parse(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'r'},
-        {"jobs", required_argument, NULL, 'j'},   {"json", no_argument, NULL, 'J'},
-        {"twice", no_argument, NULL, 't'},        {"keep-going", no_argument, NULL, 'k'},
-        {"verbose", no_argument, NULL, 'v'},      {"help", no_argument, NULL, 'h'},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'r'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"json", no_argument, NULL, 'J'},
+        {"twice", no_argument, NULL, 't'},
+        {"keep-going", no_argument, NULL, 'k'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     const char *rest;
@@ -297,8 +310,8 @@ static bool parse(int argc, char **argv, struct options *options)
             options->last = options->first;
             break;
         case 'r':
-            ok = parse_number(optarg, '-', &options->first, &rest) && parse_number(rest, 0, &options->last, &rest) &&
-                 options->first <= options->last;
+            ok = parse_number(optarg, '-', &options->first, &rest) &&
+                 parse_number(rest, 0, &options->last, &rest) && options->first <= options->last;
             break;
         case 'j':
             ok = parse_number(optarg, 0, &jobs, &rest) && jobs >= 1 && jobs <= JOBS_MAX;

@@ -9,6 +9,7 @@
 
 #define RECORDED 48
 #define TARGETS 16
+#define LATE 0.1          /* of the packets that a path loses arrive after all, seconds later */
 #define SOCKET_FRAMES 600 /* a socket's buffer: a paused process loses what comes after that */
 
 struct target {
@@ -47,12 +48,13 @@ void sim_frame_free(struct sim_frame *frame)
     free(frame);
 }
 
-static struct sim_content *content_create(uint32_t bytes, int from)
+static struct sim_content *content_create(uint32_t bytes, int from, uint64_t life)
 {
     struct sim_content *content = sim_alloc(sizeof(*content) + bytes);
     content->uses = 1;
     content->bytes = bytes;
     content->from = from;
+    content->life = life;
     return content;
 }
 
@@ -128,11 +130,12 @@ void sim_net_cut(struct sim_world *world, uint32_t from, uint32_t to, int change
     world->net->cuts[from][to] += change;
 }
 
-void sim_net_target(struct sim_world *world, uint32_t from, uint32_t to, uint32_t block, uint32_t shard, uint32_t repairs)
+void sim_net_target(struct sim_world *world, uint32_t from, uint32_t to, uint32_t block,
+                    uint32_t shard, uint32_t repairs)
 {
     struct sim_net *net = world->net;
-    net->targets[net->target_next++ % TARGETS] =
-        (struct target){.active = true, .from = from, .to = to, .block = block, .shard = shard, .repairs = repairs};
+    net->targets[net->target_next++ % TARGETS] = (struct target){
+        .active = true, .from = from, .to = to, .block = block, .shard = shard, .repairs = repairs};
 }
 
 void sim_net_heal(struct sim_world *world)
@@ -140,11 +143,13 @@ void sim_net_heal(struct sim_world *world)
     memset(world->net->cuts, 0, sizeof(world->net->cuts));
 }
 
-static bool on_target(struct sim_world *world, uint32_t from, uint32_t to, const struct sim_shard *shard)
+static bool on_target(struct sim_world *world, uint32_t from, uint32_t to,
+                      const struct sim_shard *shard)
 {
     for (uint32_t i = 0; i < TARGETS; i++) {
         struct target *target = &world->net->targets[i];
-        if (!target->active || target->from != from || target->to != to || target->block != shard->block)
+        if (!target->active || target->from != from || target->to != to ||
+            target->block != shard->block)
             continue;
         if (target->transfer == 0)
             target->transfer = shard->transfer;
@@ -164,8 +169,9 @@ static bool on_target(struct sim_world *world, uint32_t from, uint32_t to, const
 
 /* ---- the way of a packet ---- */
 
-static void deliver(struct sim_world *world, struct sim_content *content, const struct gx_addr *source, uint32_t to,
-                    uint64_t at_ns, enum sim_event_kind kind)
+static void deliver(struct sim_world *world, struct sim_content *content,
+                    const struct gx_addr *source, uint32_t to, uint64_t at_ns,
+                    enum sim_event_kind kind)
 {
     struct sim_frame *frame = sim_alloc(sizeof(*frame));
     content->uses++;
@@ -174,9 +180,10 @@ static void deliver(struct sim_world *world, struct sim_content *content, const 
 }
 
 /* A copy with one bit flipped; whoever takes it has not looked at the tag. */
-static struct sim_content *corrupted(struct sim_world *world, const struct sim_content *content, uint64_t bit)
+static struct sim_content *corrupted(struct sim_world *world, const struct sim_content *content,
+                                     uint64_t bit)
 {
-    struct sim_content *bad = content_create(content->bytes, content->from);
+    struct sim_content *bad = content_create(content->bytes, content->from, content->life);
     memcpy(bad->data, content->data, content->bytes);
     bad->data[bit / 8] ^= (uint8_t)(1u << (bit & 7));
     bad->hostile = true;
@@ -184,7 +191,8 @@ static struct sim_content *corrupted(struct sim_world *world, const struct sim_c
     return bad;
 }
 
-static void cross(struct sim_world *world, struct sim_content *content, uint32_t from, uint32_t to, uint64_t at_ns)
+static void cross(struct sim_world *world, struct sim_content *content, uint32_t from, uint32_t to,
+                  uint64_t at_ns)
 {
     struct gx_verdict path;
     uint32_t frame_bytes = content->bytes + GX_FRAME_OVERHEAD_BYTES;
@@ -193,7 +201,11 @@ static void cross(struct sim_world *world, struct sim_content *content, uint32_t
     gx_impair_packet(&world->net->path[from][to], at_ns, frame_bytes, &path);
     if (path.cause != GX_IMPAIR_NONE) {
         world->stats.lost_packets++;
-        return;
+        if (!sim_chance(&world->net->random, LATE))
+            return;
+        world->stats.late++;
+        path.copies = 1;
+        path.deliver_ns[0] = at_ns + sim_between(&world->net->random, 50 * SIM_MS, 2 * SIM_S);
     }
     for (uint32_t i = 0; i < path.copies; i++) {
         if (i == 0 && path.corrupt_bit >= 0 && (uint64_t)path.corrupt_bit < 8ull * content->bytes) {
@@ -226,16 +238,20 @@ void sim_net_send(struct sim_world *world, uint32_t from, const struct gx_packet
     /* A hello may come from an address that is new, and is answered there; nothing else goes to strangers. */
     if (to >= world->params.site_count && (packet->header[0] & 15) == 0)
         return;
-    if (to >= world->params.site_count || to == from || packet->payload_bytes > GX_PAYLOAD_MAX_BYTES) {
-        sim_fail(world, "WIRE", "site %u sends %u bytes to an address that no peer has", from, packet->payload_bytes);
+    if (to >= world->params.site_count || to == from ||
+        packet->payload_bytes > GX_PAYLOAD_MAX_BYTES) {
+        sim_fail(world, "WIRE", "site %u sends %u bytes to an address that no peer has", from,
+                 packet->payload_bytes);
         return;
     }
-    struct sim_content *content = content_create(GX_HEADER_BYTES + packet->payload_bytes, (int)from);
+    struct sim_content *content =
+        content_create(GX_HEADER_BYTES + packet->payload_bytes, (int)from, world->sites[from].life);
     memcpy(content->data, packet->header, GX_HEADER_BYTES);
     if (packet->payload_bytes > 0)
         memcpy(content->data + GX_HEADER_BYTES, packet->payload, packet->payload_bytes);
     world->stats.packets++;
-    world->trace_hash = sim_mix(world->trace_hash ^ world->now_ns ^ content->bytes * 131ull ^ content->data[8]);
+    world->trace_hash =
+        sim_mix(world->trace_hash ^ world->now_ns ^ content->bytes * 131ull ^ content->data[8]);
     bool is_shard = sim_watch_packet(world, net->watch, from, to, content, &shard);
     gx_impair_packet(&net->up[from], world->now_ns, content->bytes + GX_FRAME_OVERHEAD_BYTES, &up);
     if (up.cause != GX_IMPAIR_NONE || net->cuts[from][to] > 0)
@@ -249,8 +265,8 @@ void sim_net_downlink(struct sim_world *world, struct sim_frame *frame)
 {
     struct gx_verdict down;
 
-    gx_impair_packet(&world->net->down[frame->to], world->now_ns, frame->content->bytes + GX_FRAME_OVERHEAD_BYTES,
-                     &down);
+    gx_impair_packet(&world->net->down[frame->to], world->now_ns,
+                     frame->content->bytes + GX_FRAME_OVERHEAD_BYTES, &down);
     if (down.cause != GX_IMPAIR_NONE || world->sites[frame->to].inbox_count >= SOCKET_FRAMES) {
         world->stats.lost_packets++;
         sim_frame_free(frame);
@@ -282,11 +298,19 @@ void sim_net_judge(struct sim_world *world, uint32_t site, struct sim_frame *fra
     unsigned type = content->bytes > 0 ? content->data[0] & 15u : 0;
 
     if (taken && content->hostile)
-        sim_fail(world, "FORGED", "site %u took a packet of type %u and %u bytes that nobody sent like this", site, type,
-                 content->bytes);
+        sim_fail(world, "FORGED",
+                 "site %u took a packet of type %u and %u bytes that nobody sent like this", site,
+                 type, content->bytes);
     else if (taken && content->accepted)
-        sim_fail(world, "REPLAY", "site %u took a packet of type %u and %u bytes a second time", site, type,
-                 content->bytes);
+        sim_fail(world, "REPLAY", "site %u took a packet of type %u and %u bytes a second time",
+                 site, type, content->bytes);
+    if (taken && content->from >= 0) {
+        uint64_t *newest = &world->sites[site].peer_life[content->from];
+        if (content->life < *newest)
+            sim_fail(world, "R3", "site %u took a packet of type %u of an earlier gxd of site %d",
+                     site, type, content->from);
+        *newest = content->life;
+    }
     if (!content->hostile && !content->accepted && (taken || type == 0))
         record(world->net, frame);
     content->accepted |= taken;
@@ -309,17 +333,20 @@ static struct sim_content *forge(struct sim_world *world)
     struct sim_content *content;
 
     if (net->recorded_count > 0 && sim_chance(random, 0.7)) {
-        const struct sim_content *old = net->recorded[sim_below(random, net->recorded_count)].content;
-        uint32_t bytes = sim_chance(random, 0.5) ? old->bytes : (uint32_t)sim_below(random, old->bytes);
-        content = content_create(bytes, -1);
+        const struct sim_content *old =
+            net->recorded[sim_below(random, net->recorded_count)].content;
+        uint32_t bytes =
+            sim_chance(random, 0.5) ? old->bytes : (uint32_t)sim_below(random, old->bytes);
+        content = content_create(bytes, -1, 0);
         memcpy(content->data, old->data, bytes);
-        for (uint64_t flips = sim_below(random, 4) + (bytes == old->bytes); bytes > 0 && flips > 0; flips--)
+        for (uint64_t flips = sim_below(random, 4) + (bytes == old->bytes); bytes > 0 && flips > 0;
+             flips--)
             content->data[sim_below(random, bytes < 80 || sim_chance(random, 0.3) ? bytes : 48)] ^=
                 (uint8_t)(1u << sim_below(random, 8));
         if (bytes == old->bytes && memcmp(content->data, old->data, bytes) == 0)
             content->data[bytes - 1] ^= 1;
     } else {
-        content = content_create((uint32_t)sim_below(random, 1500), -1);
+        content = content_create((uint32_t)sim_below(random, 1500), -1, 0);
         for (uint32_t i = 0; i < content->bytes; i++)
             content->data[i] = (uint8_t)sim_next(random);
         if (content->bytes > 0)

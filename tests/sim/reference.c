@@ -19,8 +19,8 @@ static double distance_allowed(double magnitude, uint32_t member_count)
     return ldexp(magnitude, -24) * (member_count + 2) + 1e-37;
 }
 
-bool sim_reference_mean(enum gx_format format, const struct sim_member *members, uint32_t member_count, uint64_t divisor,
-                        uint64_t count, float *out)
+bool sim_reference_mean(enum gx_format format, const struct sim_member *members,
+                        uint32_t member_count, uint64_t divisor, uint64_t count, float *out)
 {
     float *values = sim_alloc(count * sizeof(*values));
     double *exact = sim_alloc(count * sizeof(*exact));

@@ -15,7 +15,7 @@ struct sim_member {
 
 /* Writes the mean into `out`, `count` values. Also computes it in double precision, and returns false when the two are
  * further apart than rounding allows: then the rule itself is wrong. */
-bool sim_reference_mean(enum gx_format format, const struct sim_member *members, uint32_t member_count, uint64_t divisor,
-                        uint64_t count, float *out);
+bool sim_reference_mean(enum gx_format format, const struct sim_member *members,
+                        uint32_t member_count, uint64_t divisor, uint64_t count, float *out);
 
 #endif

@@ -16,9 +16,10 @@
 
 #define BURST 32
 #define BURSTS_PER_STEP 8
-#define SPIN_STEPS 20000 /* so many passes in a row that neither received nor sent: the loop never sleeps */
-#define LOOP_NS 2000      /* a pass of the loop takes so long at least */
-#define SLICE_NS 15000    /* and with a slice of hashing or reducing */
+#define SPIN_STEPS                                                                                 \
+    20000 /* so many passes in a row that neither received nor sent: the loop never sleeps */
+#define LOOP_NS 2000   /* a pass of the loop takes so long at least */
+#define SLICE_NS 15000 /* and with a slice of hashing or reducing */
 
 /* ---- configuration ---- */
 
@@ -88,6 +89,7 @@ void sim_site_start(struct sim_world *world, struct sim_site *site)
     site->resumed_ns = world->now_ns;
     memset(&site->counters, 0, sizeof(site->counters));
     memset(site->view, 0, sizeof(*site->view));
+    memset(site->peer_life, 0, sizeof(site->peer_life));
     site->config.links.incarnation = sim_next(&world->random) | 1;
     site->config.links.seed = sim_next(&world->random);
     site->core = gx_core_create(&site->config, sim_clock(world, site));
@@ -139,7 +141,8 @@ void sim_site_crash(struct sim_world *world, struct sim_site *site, bool machine
     world->stats.gxd_crashes++;
     process_end(world, site);
     sim_disk_crash(world, site, machine);
-    if (machine && sim_chance(&world->random, 0.5)) /* a machine that boots has a clock that begins anew */
+    if (machine &&
+        sim_chance(&world->random, 0.5)) /* a machine that boots has a clock that begins anew */
         site->clock_offset_ns = sim_between(&world->random, SIM_S, 1000000 * SIM_S);
 }
 
@@ -213,9 +216,11 @@ int sim_site_attach(struct sim_world *world, struct sim_trainer *trainer)
     if (!site->up || site->paused || site->leaving || !binding_of(site, NULL))
         return -EPIPE;
     sim_trainer_schema(world, trainer, &schema);
-    uint64_t promised = gx_run_staging_bytes(&schema, world->params.site_count, world->params.shard_bytes);
+    uint64_t promised =
+        gx_run_staging_bytes(&schema, world->params.site_count, world->params.shard_bytes);
     sim_guard_count_begin();
-    struct gx_run *run = gx_run_create(&schema, &site->config, trainer->arena->bytes, trainer->arena->layout.bytes);
+    struct gx_run *run =
+        gx_run_create(&schema, &site->config, trainer->arena->bytes, trainer->arena->layout.bytes);
     uint64_t taken = sim_guard_count_end();
     if (taken > promised)
         sim_fail(world, "I6", "site %u: a run takes %llu bytes, of %llu promised", site->index,
@@ -232,19 +237,23 @@ int sim_site_attach(struct sim_world *world, struct sim_trainer *trainer)
     }
     gx_run_destroy(run);
     if (error != -EBUSY || reason != GX_REASON_BUSY)
-        sim_fail(world, "ATTACH", "site %u: attach fails with %d, reason %d", site->index, error, (int)reason);
+        sim_fail(world, "ATTACH", "site %u: attach fails with %d, reason %d", site->index, error,
+                 (int)reason);
     world->stats.busy_attaches++;
     return error;
 }
 
-void sim_site_hangup(struct sim_world *world, struct sim_site *site, uint32_t run, uint64_t trainer_life)
+void sim_site_hangup(struct sim_world *world, struct sim_site *site, uint32_t run,
+                     uint64_t trainer_life)
 {
     for (uint32_t i = 0; i < SIM_BINDINGS; i++) {
         struct sim_binding *binding = &site->bindings[i];
-        if (!binding->run || binding->run_index != run || binding->trainer_life != trainer_life || binding->hung_up)
+        if (!binding->run || binding->run_index != run || binding->trainer_life != trainer_life ||
+            binding->hung_up)
             continue;
         if (site->paused) { /* it will see it when it runs again */
-            sim_schedule(world, world->now_ns + 20 * SIM_MS, SIM_EVENT_HANGUP, site->index, run, 0, trainer_life, NULL);
+            sim_schedule(world, world->now_ns + 20 * SIM_MS, SIM_EVENT_HANGUP, site->index, run, 0,
+                         trainer_life, NULL);
             return;
         }
         binding->hung_up = true;
@@ -266,24 +275,28 @@ static void detached(struct sim_world *world, struct sim_site *site)
         }
         /* Nothing may point into the arena any more. */
         for (uint32_t i = 0; i < site->port.count; i++) {
-            const struct sim_port_packet *at = &site->port.queue[(site->port.head + i) % site->port.room];
+            const struct sim_port_packet *at =
+                &site->port.queue[(site->port.head + i) % site->port.room];
             const uint8_t *payload = at->packet.payload;
             if (at->packet.payload_bytes > 0 && payload >= binding->arena->bytes &&
                 payload < binding->arena->bytes + binding->arena->layout.bytes)
-                sim_fail(world, "DETACH", "site %u gives an arena back while its port still sends from it", site->index);
+                sim_fail(world, "DETACH",
+                         "site %u gives an arena back while its port still sends from it",
+                         site->index);
         }
         binding_free(binding);
     }
 }
 
 /* I5 asks since when the coordinator has known an offer of its own. */
-static void own_offer(struct sim_world *world, struct sim_site *site, const struct sim_trainer *trainer,
-                      const struct gx_command *command)
+static void own_offer(struct sim_world *world, struct sim_site *site,
+                      const struct sim_trainer *trainer, const struct gx_command *command)
 {
     uint64_t *since = &site->own_offer_ns[trainer->run][command->fragment];
     uint64_t *round = &site->own_offer_round[trainer->run][command->fragment];
 
-    if (command->type != GX_COMMAND_OFFER || site->index != 0 || !trainer->fragments[command->fragment].offered)
+    if (command->type != GX_COMMAND_OFFER || site->index != 0 ||
+        !trainer->fragments[command->fragment].offered)
         return;
     *since = world->now_ns;
     *round = command->round;
@@ -351,7 +364,8 @@ static void mirror_busy(struct sim_world *world, struct sim_site *site)
 
 /* ---- the port ---- */
 
-static void port_push(struct sim_world *world, struct sim_site *site, const struct gx_packet *packet)
+static void port_push(struct sim_world *world, struct sim_site *site,
+                      const struct gx_packet *packet)
 {
     struct sim_port *port = &site->port;
 
@@ -369,7 +383,8 @@ static void port_push(struct sim_world *world, struct sim_site *site, const stru
     struct sim_port_packet *new = &port->queue[(port->head + port->count++) % port->room];
     new->packet = *packet;
     new->at_ns = port->last_ns = at_ns > port->last_ns ? at_ns : port->last_ns;
-    new->payload_hash = packet->payload_bytes > 0 ? XXH3_64bits(packet->payload, packet->payload_bytes) : 0;
+    new->payload_hash =
+        packet->payload_bytes > 0 ? XXH3_64bits(packet->payload, packet->payload_bytes) : 0;
     sim_schedule(world, new->at_ns, SIM_EVENT_PORT, site->index, 0, 0, site->life, NULL);
 }
 
@@ -382,8 +397,10 @@ void sim_site_port(struct sim_world *world, struct sim_site *site, uint64_t life
         return;
     struct sim_port_packet *first = &port->queue[port->head];
     const struct gx_packet *packet = &first->packet;
-    if (packet->payload_bytes > 0 && XXH3_64bits(packet->payload, packet->payload_bytes) != first->payload_hash)
-        sim_fail(world, "PORT", "site %u changed %u bytes of a packet that its port had not sent yet", site->index,
+    if (packet->payload_bytes > 0 &&
+        XXH3_64bits(packet->payload, packet->payload_bytes) != first->payload_hash)
+        sim_fail(world, "PORT",
+                 "site %u changed %u bytes of a packet that its port had not sent yet", site->index,
                  packet->payload_bytes);
     sim_net_send(world, site->index, packet);
     if (port->sent_count == port->sent_room) {
@@ -443,7 +460,8 @@ static uint64_t taken_count(const struct sim_site *site, bool hello)
 {
     uint64_t count = 0;
     for (uint32_t i = 0; i < GX_SITES_MAX; i++)
-        count += site->counters.link[i][hello ? GX_LINK_sessions_total : GX_LINK_received_packets_total];
+        count +=
+            site->counters.link[i][hello ? GX_LINK_sessions_total : GX_LINK_received_packets_total];
     return count;
 }
 
@@ -459,7 +477,8 @@ static void receive(struct sim_world *world, struct sim_site *site)
         bool hello = content->bytes > 0 && (content->data[0] & 15) == 0;
         uint64_t before = taken_count(site, hello);
         sim_guard_begin();
-        gx_core_rx(site->core, sim_clock(world, site), &frame->source, content->data, content->bytes);
+        gx_core_rx(site->core, sim_clock(world, site), &frame->source, content->data,
+                   content->bytes);
         sim_guard_end(world, site->index, "gx_core_rx");
         sim_net_judge(world, site->index, frame, taken_count(site, hello) != before);
         sim_frame_free(frame);
@@ -525,7 +544,8 @@ static void sleep_until(struct sim_world *world, struct sim_site *site, bool mor
         wake = gx_core_wake(site->core, sim_clock(world, site));
         if (wake == UINT64_MAX)
             return;
-        at_ns = wake > site->clock_offset_ns + world->now_ns ? wake - site->clock_offset_ns : world->now_ns;
+        at_ns = wake > site->clock_offset_ns + world->now_ns ? wake - site->clock_offset_ns
+                                                             : world->now_ns;
         if (at_ns > world->now_ns)
             at_ns += sim_below(&world->random, world->params.wake_late_ns_max + 1);
         if (at_ns < world->now_ns + LOOP_NS)
@@ -546,7 +566,8 @@ void sim_site_step(struct sim_world *world, struct sim_site *site)
         return;
     site->idle_steps = site->inbox_head ? 0 : site->idle_steps + 1;
     if (site->idle_steps > SPIN_STEPS)
-        sim_fail(world, "SPIN", "site %u: %u passes of the loop in a row without a packet", site->index, SPIN_STEPS);
+        sim_fail(world, "SPIN", "site %u: %u passes of the loop in a row without a packet",
+                 site->index, SPIN_STEPS);
     receive(world, site);
     if (fuse_burns(world, site))
         return;

@@ -25,7 +25,8 @@ void sim_site_port(struct sim_world *world, struct sim_site *site, uint64_t life
 /* 0; -EPIPE: gxd is down; -EBUSY: come again. On success the trainer is bound. */
 int sim_site_attach(struct sim_world *world, struct sim_trainer *trainer);
 /* The trainer that registered this run hangs up. */
-void sim_site_hangup(struct sim_world *world, struct sim_site *site, uint32_t run, uint64_t trainer_life);
+void sim_site_hangup(struct sim_world *world, struct sim_site *site, uint32_t run,
+                     uint64_t trainer_life);
 
 void sim_arena_release(struct sim_arena *arena);
 

@@ -22,7 +22,17 @@ struct transfer {
     struct block *blocks;
 };
 
+/* What the coordinator last said of a round that is open. */
+struct said {
+    uint64_t life; /* of its gxd; 0: nothing yet */
+    uint32_t epoch;
+    uint64_t decided;
+    uint32_t offers;
+    uint64_t prefix[GX_SITES_MAX];
+};
+
 struct sim_watch {
+    struct said said[SIM_RUNS_MAX][SIM_FRAGMENTS_MAX];
     uint32_t life[GX_SITES_MAX];
     struct transfer *buckets[BUCKETS];
 };
@@ -55,13 +65,16 @@ void sim_watch_restarted(struct sim_watch *watch, uint32_t site)
     watch->life[site]++;
 }
 
-static struct transfer *transfer_find(struct sim_watch *watch, uint32_t from, uint32_t to, uint32_t id)
+static struct transfer *transfer_find(struct sim_watch *watch, uint32_t from, uint32_t to,
+                                      uint32_t id)
 {
     uint32_t life = watch->life[from];
-    struct transfer **at = &watch->buckets[sim_mix(id ^ (uint64_t)from << 40 ^ (uint64_t)to << 48) % BUCKETS];
+    struct transfer **at =
+        &watch->buckets[sim_mix(id ^ (uint64_t)from << 40 ^ (uint64_t)to << 48) % BUCKETS];
 
     for (struct transfer *transfer = *at; transfer; transfer = transfer->next)
-        if (transfer->from == from && transfer->to == to && transfer->life == life && transfer->id == id)
+        if (transfer->from == from && transfer->to == to && transfer->life == life &&
+            transfer->id == id)
             return transfer;
     struct transfer *transfer = sim_alloc(sizeof(*transfer));
     *transfer = (struct transfer){.next = *at, .from = from, .to = to, .life = life, .id = id};
@@ -69,11 +82,12 @@ static struct transfer *transfer_find(struct sim_watch *watch, uint32_t from, ui
     return transfer;
 }
 
-static void watch_shard(struct sim_world *world, struct sim_watch *watch, uint32_t from, uint32_t to,
-                        const struct sim_shard *shard)
+static void watch_shard(struct sim_world *world, struct sim_watch *watch, uint32_t from,
+                        uint32_t to, const struct sim_shard *shard)
 {
     if (shard->block > 1u << 16 || shard->k == 0) {
-        sim_fail(world, "I8", "site %u sends a shard of block %u with k %u", from, shard->block, shard->k);
+        sim_fail(world, "I8", "site %u sends a shard of block %u with k %u", from, shard->block,
+                 shard->k);
         return;
     }
     struct transfer *transfer = transfer_find(watch, from, to, shard->transfer);
@@ -86,23 +100,50 @@ static void watch_shard(struct sim_world *world, struct sim_watch *watch, uint32
     struct block *block = &transfer->blocks[shard->block];
     uint64_t bit = 1ull << (shard->index & 63);
     if (block->rows[shard->index / 64] & bit)
-        sim_fail(world, "I8", "site %u sends row %u of block %u of transfer %u to site %u again after %u of %u rows", from,
-                 shard->index, shard->block, shard->transfer, to, block->count, ROWS);
+        sim_fail(
+            world, "I8",
+            "site %u sends row %u of block %u of transfer %u to site %u again after %u of %u rows",
+            from, shard->index, shard->block, shard->transfer, to, block->count, ROWS);
     block->rows[shard->index / 64] |= bit;
     if (++block->count == ROWS)
         memset(block, 0, sizeof(*block));
 }
 
-static void watch_status(struct sim_world *world, uint32_t from, const uint8_t *message, size_t bytes)
+/* R2: what this incarnation of the coordinator has recorded for an open round stands. */
+static void watch_offers(struct sim_world *world, struct sim_watch *watch, uint32_t run,
+                         const struct gx_status *status)
+{
+    struct said *said = &watch->said[run][status->fragment];
+    struct said now = {world->sites[0].life, status->epoch, status->decided, status->offers, {0}};
+
+    memcpy(now.prefix, status->offer_prefix, sizeof(now.prefix));
+    if (said->life == now.life && said->epoch == now.epoch && said->decided == now.decided) {
+        for (uint32_t i = 0; i < world->params.site_count; i++)
+            if (said->offers >> i & 1 &&
+                (!(now.offers >> i & 1) || said->prefix[i] != now.prefix[i]))
+                sim_fail(world, "R2", "%s/%u: the recorded offer of site %u to round %llu changes",
+                         sim_run_name(run), status->fragment, i,
+                         (unsigned long long)status->decided + 1);
+    }
+    *said = now;
+}
+
+static void watch_status(struct sim_world *world, struct sim_watch *watch, uint32_t from,
+                         const uint8_t *message, size_t bytes)
 {
     struct gx_status status;
 
     if (!gx_status_parse(&status, message, bytes)) {
-        sim_fail(world, "WIRE", "site %u sends a STATUS of %zu bytes that cannot be parsed", from, bytes);
+        sim_fail(world, "WIRE", "site %u sends a STATUS of %zu bytes that cannot be parsed", from,
+                 bytes);
         return;
     }
     for (uint32_t i = 0; i < status.record_count; i++)
         sim_ledger_seen(world, status.run, status.fragment, &status.records[i]);
+    for (uint32_t run = 0; run < world->params.run_count; run++)
+        if (gx_run_id(sim_run_name(run)) == status.run &&
+            status.fragment < world->params.fragment_count[run])
+            watch_offers(world, watch, run, &status);
 }
 
 bool sim_watch_packet(struct sim_world *world, struct sim_watch *watch, uint32_t from, uint32_t to,
@@ -112,7 +153,7 @@ bool sim_watch_packet(struct sim_world *world, struct sim_watch *watch, uint32_t
     size_t payload_bytes = content->bytes - GX_HEADER_BYTES;
 
     if ((header[0] & 15) == 3 && payload_bytes > 0 && header[GX_HEADER_BYTES] == GX_CONTROL_STATUS)
-        watch_status(world, from, header + GX_HEADER_BYTES, payload_bytes);
+        watch_status(world, watch, from, header + GX_HEADER_BYTES, payload_bytes);
     if ((header[0] & 15) != 1)
         return false;
     *shard = (struct sim_shard){load32(header + 16), load32(header + 20), header[24], header[25]};

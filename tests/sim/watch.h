@@ -1,7 +1,8 @@
 /* sim_watch: reads what passes on the wire, without help from the sender.
  *
  * I8        no row of a block twice on a transfer before all 256 were sent.
- * I1        a STATUS carries durable records only. */
+ * I1        a STATUS carries durable records only.
+ * R2        an offer that a STATUS shows as recorded stands while its round is open. */
 #ifndef SIM_WATCH_H
 #define SIM_WATCH_H
 

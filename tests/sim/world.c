@@ -22,13 +22,16 @@ static void runs_draw(struct sim_params *params, struct sim_random *random)
 {
     params->run_count = sim_chance(random, 0.15) ? 2 : 1;
     for (uint32_t run = 0; run < params->run_count; run++) {
-        params->fragment_count[run] = sim_chance(random, 0.3) ? (uint32_t)sim_between(random, 2, SIM_FRAGMENTS_MAX) : 1;
-        params->format[run] =
-            sim_chance(random, 0.7) ? GX_FP32 : (enum gx_format)sim_between(random, GX_BF16, GX_E3M0);
+        params->fragment_count[run] =
+            sim_chance(random, 0.3) ? (uint32_t)sim_between(random, 2, SIM_FRAGMENTS_MAX) : 1;
+        params->format[run] = sim_chance(random, 0.7)
+                                  ? GX_FP32
+                                  : (enum gx_format)sim_between(random, GX_BF16, GX_E3M0);
         params->digest_kind[run] = sim_chance(random, 0.9) ? GX_XXH3 : GX_BLAKE2B;
         for (uint32_t i = 0; i < params->fragment_count[run]; i++) {
             bool large = sim_chance(random, 0.12) && params->site_count <= 4;
-            params->param_counts[run][i] = large ? sim_between(random, 20000, 75000) : sim_between(random, 900, 12000);
+            params->param_counts[run][i] =
+                large ? sim_between(random, 20000, 75000) : sim_between(random, 900, 12000);
         }
     }
 }
@@ -53,10 +56,13 @@ void sim_params_draw(struct sim_world *world)
     params->shard_bytes = (params->mtu - 20 - 8 - GX_HEADER_BYTES) / 64 * 64;
     params->same_start = sim_chance(&random, 0.7);
     params->rate_bps_min = 20000000;
-    params->delay_ns_max = sim_between(&random, SIM_MS, sim_chance(&random, 0.3) ? 100 * SIM_MS : 30 * SIM_MS);
+    params->delay_ns_max =
+        sim_between(&random, SIM_MS, sim_chance(&random, 0.3) ? 100 * SIM_MS : 30 * SIM_MS);
     params->loss_max = sim_chance(&random, 0.3) ? 0.15 : 0.04;
     params->wake_late_ns_max = sim_chance(&random, 0.5) ? 0 : sim_below(&random, SIM_MS);
-    params->port_ns_max = sim_chance(&random, 0.5) ? 0 : sim_below(&random, sim_chance(&random, 0.3) ? 5 * SIM_MS : 100000);
+    params->port_ns_max = sim_chance(&random, 0.5)
+                              ? 0
+                              : sim_below(&random, sim_chance(&random, 0.3) ? 5 * SIM_MS : 100000);
     params->train_ns_max = sim_between(&random, 300 * SIM_MS, 2500 * SIM_MS);
     params->look_ns_max = sim_between(&random, SIM_MS / 10, 5 * SIM_MS);
     params->fsync_ns_max = sim_between(&random, SIM_MS / 2, 30 * SIM_MS);
@@ -72,7 +78,8 @@ uint64_t sim_transfer_ns(const struct sim_world *world, uint32_t run)
     uint64_t bytes = 0;
 
     for (uint32_t i = 0; i < params->fragment_count[run]; i++)
-        bytes += gx_wire_bytes(params->format[run], params->param_counts[run][i]) + 8 * params->param_counts[run][i];
+        bytes += gx_wire_bytes(params->format[run], params->param_counts[run][i]) +
+                 8 * params->param_counts[run][i];
     /* DESIGN.md section 4a's bound at the slowest rate, twice for the overheads of packets and repair. */
     double seconds = 2 * 8.0 * (double)(params->site_count - 1) * (double)bytes /
                      ((double)params->rate_bps_min * (1 - params->loss_max));
@@ -93,21 +100,21 @@ static uint64_t transfers_ns(const struct sim_world *world)
 uint64_t sim_catch_up_ns(const struct sim_world *world)
 {
     const struct sim_params *params = &world->params;
-    return params->deadline_ns + params->fetch_wait_ns + 3 * SIM_S + 2 * transfers_ns(world) + 8 * params->delay_ns_max +
-           2 * SIM_S + params->train_ns_max + SLACK_NS;
+    return params->deadline_ns + params->fetch_wait_ns + 3 * SIM_S + 2 * transfers_ns(world) +
+           8 * params->delay_ns_max + 2 * SIM_S + params->train_ns_max + SLACK_NS;
 }
 
 uint64_t sim_round_ns(const struct sim_world *world)
 {
     const struct sim_params *params = &world->params;
-    return params->deadline_ns + params->fetch_wait_ns + transfers_ns(world) + 8 * params->delay_ns_max +
-           params->train_ns_max + SLACK_NS;
+    return params->deadline_ns + params->fetch_wait_ns + transfers_ns(world) +
+           8 * params->delay_ns_max + params->train_ns_max + SLACK_NS;
 }
 
 /* ---- small services ---- */
 
-void sim_schedule(struct sim_world *world, uint64_t at_ns, enum sim_event_kind kind, uint32_t site, uint32_t run,
-                  uint32_t fragment, uint64_t life, void *data)
+void sim_schedule(struct sim_world *world, uint64_t at_ns, enum sim_event_kind kind, uint32_t site,
+                  uint32_t run, uint32_t fragment, uint64_t life, void *data)
 {
     struct sim_event event = {.at_ns = at_ns,
                               .kind = kind,
@@ -175,7 +182,8 @@ struct sim_world *sim_world_create(uint64_t seed, bool verbose)
             sim_trainer_init(world, i, run);
             sim_trainer_start(world, &world->sites[i].trainers[run], true, false);
             if (sim_chance(&random, 0.1))
-                sim_trainer_pause(world, &world->sites[i].trainers[run], sim_below(&random, 6 * SIM_S));
+                sim_trainer_pause(world, &world->sites[i].trainers[run],
+                                  sim_below(&random, 6 * SIM_S));
         }
     }
     sim_faults_draw(world);
@@ -205,7 +213,8 @@ static uint64_t newest_round(const struct sim_world *world, uint32_t run, uint32
 {
     uint64_t newest = sim_ledger_decided(world, run, fragment);
     for (uint32_t i = 0; i < world->params.site_count; i++)
-        if (world->sites[i].trainers[run].alive && world->sites[i].trainers[run].fragments[fragment].published > newest)
+        if (world->sites[i].trainers[run].alive &&
+            world->sites[i].trainers[run].fragments[fragment].published > newest)
             newest = world->sites[i].trainers[run].fragments[fragment].published;
     return newest;
 }
@@ -218,7 +227,8 @@ static void calm_begin(struct sim_world *world)
     sim_faults_end(world);
     for (uint32_t run = 0; run < world->params.run_count; run++)
         for (uint32_t fragment = 0; fragment < world->params.fragment_count[run]; fragment++)
-            world->target[run][fragment] = newest_round(world, run, fragment) + world->params.extra_rounds;
+            world->target[run][fragment] =
+                newest_round(world, run, fragment) + world->params.extra_rounds;
 }
 
 /* The round that all sites have a state of, with the same bytes, after which they only went on together. */
@@ -229,8 +239,8 @@ static bool fragment_caught_up(const struct sim_world *world, uint32_t run, uint
     for (uint32_t i = 0; i < world->params.site_count; i++) {
         const struct sim_trainer *trainer = &world->sites[i].trainers[run];
         const struct sim_trainer_fragment *at = &trainer->fragments[fragment];
-        if (!trainer->alive || !trainer->bound || at->phase == SIM_BEHIND || at->phase == SIM_HANDED ||
-            at->published + 1 < decided || decided == 0)
+        if (!trainer->alive || !trainer->bound || at->phase == SIM_BEHIND ||
+            at->phase == SIM_HANDED || at->published + 1 < decided || decided == 0)
             return false;
         if (i > 0 && at->published == world->sites[0].trainers[run].fragments[fragment].published &&
             at->state_hash != world->sites[0].trainers[run].fragments[fragment].state_hash)
@@ -239,7 +249,8 @@ static bool fragment_caught_up(const struct sim_world *world, uint32_t run, uint
     return true;
 }
 
-static bool everyone(const struct sim_world *world, bool (*holds)(const struct sim_world *, uint32_t, uint32_t))
+static bool everyone(const struct sim_world *world,
+                     bool (*holds)(const struct sim_world *, uint32_t, uint32_t))
 {
     for (uint32_t run = 0; run < world->params.run_count; run++)
         for (uint32_t fragment = 0; fragment < world->params.fragment_count[run]; fragment++)
@@ -260,8 +271,8 @@ static bool all_done(const struct sim_world *world)
 /* Who is not done, and where it stands. */
 static void describe(const struct sim_world *world, char *out, size_t bytes)
 {
-    static const char *const phases[] = {"trains", "made a mistake", "offered", "refused", "applies",
-                                         "behind", "fetches",        "done"};
+    static const char *const phases[] = {"trains",  "made a mistake", "offered", "refused",
+                                         "applies", "behind",         "fetches", "done"};
     size_t used = 0;
 
     out[0] = 0;
@@ -272,12 +283,34 @@ static void describe(const struct sim_world *world, char *out, size_t bytes)
                 const struct sim_trainer_fragment *at = &trainer->fragments[k];
                 if (at->phase == SIM_DONE && trainer->bound)
                     continue;
-                int n = snprintf(out + used, bytes - used, "; site %u %s/%u %s%s, state %llu of %llu, decided %llu", i,
-                                 sim_run_name(run), k, phases[at->phase], trainer->bound ? "" : " (not registered)",
-                                 (unsigned long long)at->published, (unsigned long long)world->target[run][k],
-                                 (unsigned long long)sim_ledger_decided(world, run, k));
+                int n = snprintf(
+                    out + used, bytes - used,
+                    "; site %u %s/%u %s%s, state %llu of %llu, decided %llu", i, sim_run_name(run),
+                    k, phases[at->phase], trainer->bound ? "" : " (not registered)",
+                    (unsigned long long)at->published, (unsigned long long)world->target[run][k],
+                    (unsigned long long)sim_ledger_decided(world, run, k));
                 used += n > 0 ? (size_t)n : 0;
             }
+        }
+    }
+}
+
+/* What each gxd shows to gxctl, for whoever reads the trace of a seed that hangs. */
+static void trace_views(struct sim_world *world)
+{
+    for (uint32_t i = 0; i < world->params.site_count; i++) {
+        const struct gx_view *view = world->sites[i].view;
+        for (uint32_t k = 0; k < GX_VIEW_ROWS; k++) {
+            const struct gx_round_row *row = &view->rows[k];
+            if (row->used)
+                sim_trace(world, (int)i,
+                          "view of %s/%u: phase %u, epoch %u, applied %llu, decided %llu, offered "
+                          "%llu, cohort %x, "
+                          "present %x, offers %x, held %x, eligible %x",
+                          row->run, row->fragment, row->phase, row->epoch,
+                          (unsigned long long)row->applied, (unsigned long long)row->decided,
+                          (unsigned long long)row->offered, row->cohort, row->present, row->offers,
+                          row->held, row->eligible);
         }
     }
 }
@@ -290,8 +323,10 @@ static void check_equal(struct sim_world *world)
                 const struct sim_trainer_fragment *a = &world->sites[0].trainers[run].fragments[k];
                 const struct sim_trainer_fragment *b = &world->sites[i].trainers[run].fragments[k];
                 if (a->published != b->published || a->state_hash != b->state_hash)
-                    sim_fail(world, "I7", "at the end sites 0 and %u differ in %s/%u: rounds %llu and %llu", i,
-                             sim_run_name(run), k, (unsigned long long)a->published, (unsigned long long)b->published);
+                    sim_fail(world, "I7",
+                             "at the end sites 0 and %u differ in %s/%u: rounds %llu and %llu", i,
+                             sim_run_name(run), k, (unsigned long long)a->published,
+                             (unsigned long long)b->published);
             }
         }
     }
@@ -307,15 +342,19 @@ static void check_calm(struct sim_world *world)
     if (!world->caught_up && everyone(world, fragment_caught_up)) {
         world->caught_up = true;
         world->stats.i7_permille = since_ns * 1000 / bound_ns;
-        sim_trace(world, -1, "everyone has caught up after %llu ms of %llu", (unsigned long long)(since_ns / SIM_MS),
-                  (unsigned long long)(bound_ns / SIM_MS));
+        sim_trace(world, -1, "everyone has caught up after %llu ms of %llu",
+                  (unsigned long long)(since_ns / SIM_MS), (unsigned long long)(bound_ns / SIM_MS));
     }
     if (!world->caught_up && since_ns > bound_ns) {
         describe(world, who, sizeof(who));
-        sim_fail(world, "I7", "not equal %.1f s after the faults ended%s", (double)since_ns * 1e-9, who);
+        trace_views(world);
+        sim_fail(world, "I7", "not equal %.1f s after the faults ended%s", (double)since_ns * 1e-9,
+                 who);
     } else if (since_ns > bound_ns + world->params.extra_rounds * sim_round_ns(world)) {
         describe(world, who, sizeof(who));
-        sim_fail(world, "I7", "not done %.1f s after the faults ended%s", (double)since_ns * 1e-9, who);
+        trace_views(world);
+        sim_fail(world, "I7", "not done %.1f s after the faults ended%s", (double)since_ns * 1e-9,
+                 who);
     } else if (all_done(world)) {
         check_equal(world);
         world->finished = true;
@@ -328,20 +367,25 @@ static void check_calm(struct sim_world *world)
 static void check_open(struct sim_world *world)
 {
     const struct sim_site *coordinator = &world->sites[0];
-    uint64_t bound_ns = world->params.deadline_ns + world->params.fetch_wait_ns + 3 * SIM_S + SLACK_NS;
+    uint64_t bound_ns =
+        world->params.deadline_ns + world->params.fetch_wait_ns + 3 * SIM_S + SLACK_NS;
 
     if (!coordinator->up || coordinator->paused || coordinator->disk.slow_until_ns > world->now_ns)
         return;
     for (uint32_t run = 0; run < world->params.run_count; run++) {
         for (uint32_t k = 0; k < world->params.fragment_count[run]; k++) {
-            uint64_t since_ns = coordinator->own_offer_ns[run][k], round = coordinator->own_offer_round[run][k];
+            uint64_t since_ns = coordinator->own_offer_ns[run][k],
+                     round = coordinator->own_offer_round[run][k];
             if (since_ns == 0 || round == 1 || sim_ledger_decided(world, run, k) >= round)
                 continue;
             if (since_ns < coordinator->resumed_ns)
                 since_ns = coordinator->resumed_ns;
             if (world->now_ns > since_ns + bound_ns)
-                sim_fail(world, "I5", "%s/%u: the coordinator's own trainer offered to round %llu %.1f s ago, undecided",
-                         sim_run_name(run), k, (unsigned long long)round, (double)(world->now_ns - since_ns) * 1e-9);
+                sim_fail(world, "I5",
+                         "%s/%u: the coordinator's own trainer offered to round %llu %.1f s ago, "
+                         "undecided",
+                         sim_run_name(run), k, (unsigned long long)round,
+                         (double)(world->now_ns - since_ns) * 1e-9);
         }
     }
 }
@@ -350,7 +394,8 @@ static void check_memory(struct sim_world *world)
 {
     for (uint32_t i = 0; i < world->params.site_count; i++) {
         const struct sim_site *site = &world->sites[i];
-        uint64_t used = site->counters.site[GX_SITE_staging_bytes] + site->counters.site[GX_SITE_arena_bytes];
+        uint64_t used =
+            site->counters.site[GX_SITE_staging_bytes] + site->counters.site[GX_SITE_arena_bytes];
         if (site->up && used > site->config.memory_bytes)
             sim_fail(world, "I6", "site %u uses %llu bytes", i, (unsigned long long)used);
     }

@@ -48,6 +48,7 @@
     SIM_STAT(lost_packets, "packets lost")                                                         \
     SIM_STAT(targeted, "packets lost on target")                                                   \
     SIM_STAT(corrupted, "packets corrupted")                                                       \
+    SIM_STAT(late, "packets very late")                                                            \
     SIM_STAT(replayed, "packets replayed")                                                         \
     SIM_STAT(hostile, "packets forged")
 
@@ -123,7 +124,8 @@ struct sim_arena {
 struct sim_content {
     uint32_t uses;
     uint32_t bytes;
-    int from; /* site; -1: a stranger */
+    int from;      /* site; -1: a stranger */
+    uint64_t life; /* which gxd of that site sent it */
     bool accepted; /* some receiver took it: nobody may take it again */
     bool hostile;  /* nobody may ever take it */
     uint8_t data[];
@@ -155,6 +157,7 @@ struct sim_disk_entry {
     uint64_t sequence;
     uint32_t bytes;
     bool durable;
+    bool torn; /* not what was written */
     uint8_t data[GX_JOURNAL_ENTRY_MAX_BYTES];
 };
 
@@ -162,21 +165,21 @@ struct sim_disk_entry {
 struct sim_disk {
     struct sim_disk_entry *entries;
     uint32_t count, room;
-    uint32_t acked;    /* entries that gxd knows to be durable */
-    uint32_t syncing;  /* an fsync runs that covers so many entries; 0: none */
+    uint32_t acked;   /* entries that gxd knows to be durable */
+    uint32_t syncing; /* an fsync runs that covers so many entries; 0: none */
     uint64_t slow_until_ns;
     uint64_t life;
 };
 
 enum sim_trainer_phase {
-    SIM_TRAIN,     /* local training; then the offer */
-    SIM_MISTAKE,    /* offered what must be refused; waits for the refusal */
-    SIM_OFFERED,    /* waits for the round's event */
-    SIM_WAIT,      /* was refused; waits for whatever comes */
-    SIM_APPLY,     /* writes the state */
-    SIM_BEHIND,    /* was told to fetch a state; hands still on */
-    SIM_HANDED,    /* hands off: the state area is gxd's */
-    SIM_DONE,      /* did what it had to do; still answers */
+    SIM_TRAIN,   /* local training; then the offer */
+    SIM_MISTAKE, /* offered what must be refused; waits for the refusal */
+    SIM_OFFERED, /* waits for the round's event */
+    SIM_WAIT,    /* was refused; waits for whatever comes */
+    SIM_APPLY,   /* writes the state */
+    SIM_BEHIND,  /* was told to fetch a state; hands still on */
+    SIM_HANDED,  /* hands off: the state area is gxd's */
+    SIM_DONE,    /* did what it had to do; still answers */
 };
 
 #define SIM_TRAINER_EVENTS 32
@@ -186,13 +189,15 @@ struct sim_trainer_fragment {
     uint64_t published; /* the state area holds the state after this round */
     uint64_t state_hash;
     struct gx_digest digest;
-    uint64_t gxd_round; /* the same as gxd knows it: the last PUBLISH that it read, or STATE that it wrote */
+    uint64_t
+        gxd_round; /* the same as gxd knows it: the last PUBLISH that it read, or STATE that it wrote */
     struct gx_digest gxd_digest;
     uint64_t result_hash; /* the result when its event came: it must stay until the next PUBLISH */
     uint64_t since_ns;    /* in this phase */
     uint64_t turn_ns;     /* its timer */
-    bool offered;         /* the offer stands and is repeated after a re-attach */
-    bool bad_sent;        /* the mistake before this round's offer was made */
+    bool blocked;  /* its contribution's buffer is still in use: it looks at events meanwhile */
+    bool offered;  /* the offer stands and is repeated after a re-attach */
+    bool bad_sent; /* the mistake before this round's offer was made */
     uint64_t weight;
     struct gx_event apply; /* the event that is being applied */
     bool half;             /* of the state is written */
@@ -211,8 +216,8 @@ struct sim_trainer {
     bool alive;
     uint64_t paused_until_ns;
     uint64_t life;
-    uint64_t salt; /* enters its contributions: a restart with other data has another */
-    bool looks_late; /* looks at events only when it has offered, as a simple trainer does */
+    uint64_t salt;     /* enters its contributions: a restart with other data has another */
+    bool looks_late;   /* looks at events only when it has offered, as a simple trainer does */
     uint64_t train_ns; /* typical time of local training */
     struct sim_arena *arena;
     struct gx_run *bound; /* registered with gxd */
@@ -248,7 +253,8 @@ struct sim_site {
     struct gx_counters counters;
     struct gx_view *view;
     uint64_t step_at_ns;
-    uint32_t idle_steps; /* passes of the loop since a packet came or went */
+    uint64_t peer_life[GX_SITES_MAX]; /* the newest gxd of each peer from which it took a packet */
+    uint32_t idle_steps;              /* passes of the loop since a packet came or went */
     struct sim_frame *inbox_head, *inbox_tail;
     uint32_t inbox_count;
     struct sim_port port;
@@ -294,14 +300,15 @@ void sim_world_destroy(struct sim_world *world);
 /* Until everyone is done, or an invariant fails. */
 void sim_world_run(struct sim_world *world);
 
-void sim_schedule(struct sim_world *world, uint64_t at_ns, enum sim_event_kind kind, uint32_t site, uint32_t run,
-                  uint32_t fragment, uint64_t life, void *data);
+void sim_schedule(struct sim_world *world, uint64_t at_ns, enum sim_event_kind kind, uint32_t site,
+                  uint32_t run, uint32_t fragment, uint64_t life, void *data);
 
 /* Ends the seed. The first failure counts. */
 void sim_fail(struct sim_world *world, const char *invariant, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* A line of the trace; site < 0: the world. */
-void sim_trace(struct sim_world *world, int site, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void sim_trace(struct sim_world *world, int site, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Draws the world's parameters from its seed. */
 void sim_params_draw(struct sim_world *world);

@@ -278,6 +278,68 @@ static void a_fetching_site_holds_the_next_decision_for_a_while(void **state)
     gx_coordinator_destroy(b.c);
 }
 
+static void what_has_fallen_out_for_a_fetching_site_holds_no_other_decision(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    uint64_t sequence;
+    start(&b, 3, 1);
+    say(&b, 7);
+    for (uint64_t round = 1; round <= 4; round++) {
+        b.reports[2].flags |= GX_REPORT_FETCHING; /* the state of round 0 */
+        both_offer_and_hold(&b, round);
+        say(&b, 7);
+        if (round == 3)
+            pass(&b, 6 * S, 7);
+        assert_int_equal(written(&b, &sequence).record.round, round);
+        gx_coordinator_journal_done(b.c, sequence, b.now);
+        for (int i = 0; i < 2; i++) {
+            b.reports[i].applied = b.reports[i].decided = b.reports[i].reduced = round;
+            b.reports[i].state = digest_of(100 + (unsigned)round);
+        }
+    }
+    gx_coordinator_destroy(b.c);
+}
+
+static void a_site_that_is_heard_but_reports_the_run_no_more_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    uint64_t sequence;
+    start(&b, 3, 1);
+    both_offer_and_hold(&b, 1);
+    say(&b, 7); /* c trains on; then its trainer dies, and the one REPORT that says so is lost */
+    assert_true(quiet(&b));
+    for (int i = 0; i < 32; i++) {
+        b.heard[2] = b.now + S / 10;
+        pass(&b, S / 10, 3);
+    }
+    assert_int_equal(written(&b, &sequence).record.members, 3);
+    gx_coordinator_destroy(b.c);
+}
+
+static void after_a_restart_the_base_is_not_that_of_who_reports_first(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    struct gx_journal_entry entry = {.type = GX_JOURNAL_RECORD,
+                                     .run = "run",
+                                     .record = {.epoch = 1, .round = 1, .base = digest_of(100)}};
+    start(&b, 3, 1);
+    gx_coordinator_replay(b.c, &entry);
+    for (unsigned i = 0; i < 3; i++) {
+        b.reports[i].applied = b.reports[i].decided = b.reports[i].reduced = 1;
+        b.reports[i].state = digest_of(i == 2 ? 201 : 101);
+    }
+    offer(&b, 2, 2, 7);
+    say(&b, 4);
+    say(&b, 7);
+    struct gx_status s = status_for(&b, 0);
+    assert_true(s.flags & GX_STATUS_BASE);
+    assert_true(gx_digest_equal(&s.base, &b.reports[0].state));
+    gx_coordinator_destroy(b.c);
+}
+
 static void a_schema_that_differs_is_refused_by_name(void **state)
 {
     (void)state;
@@ -331,6 +393,9 @@ int main(void)
         cmocka_unit_test(a_lost_last_state_starts_an_epoch_from_the_newest),
         cmocka_unit_test(no_epoch_while_somebody_can_rebuild_the_last_state),
         cmocka_unit_test(a_fetching_site_holds_the_next_decision_for_a_while),
+        cmocka_unit_test(what_has_fallen_out_for_a_fetching_site_holds_no_other_decision),
+        cmocka_unit_test(a_site_that_is_heard_but_reports_the_run_no_more_is_not_waited_for),
+        cmocka_unit_test(after_a_restart_the_base_is_not_that_of_who_reports_first),
         cmocka_unit_test(a_schema_that_differs_is_refused_by_name),
         cmocka_unit_test(an_older_report_does_not_replace_a_newer_one),
     };

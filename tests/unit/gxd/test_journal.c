@@ -155,6 +155,28 @@ static void test_bad_entry_and_bad_length_end_the_log(void **state)
 }
 
 /* RLIMIT_FSIZE stands for a full disk. */
+static void test_damage_before_more_than_one_batch_is_refused_and_nothing_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t big[4096];
+    struct gx_journal_slice slices[GX_JOURNAL_BATCH_MAX];
+    struct stat before, after;
+
+    memset(big, 7, sizeof(big));
+    for (uint32_t i = 0; i < GX_JOURNAL_BATCH_MAX; i++)
+        slices[i] = (struct gx_journal_slice){big, sizeof(big)};
+    assert_int_equal(append(f, 1, 1), 0);
+    assert_int_equal(gx_journal_file_append(&f->file, slices, 2), 0);
+    assert_int_equal(gx_journal_file_append(&f->file, slices, GX_JOURNAL_BATCH_MAX), 0);
+    gx_journal_file_close(&f->file);
+    damaged(f, 4 + 50 + 4 + 100, 0); /* in the second entry, acknowledged long ago */
+    assert_int_equal(stat(f->path, &before), 0);
+    assert_int_equal(reopen(f), -EBADMSG);
+    assert_int_equal(f->count, 1);
+    assert_int_equal(stat(f->path, &after), 0);
+    assert_int_equal(after.st_size, before.st_size);
+}
+
 static void test_failed_append_leaves_nothing_and_may_be_repeated(void **state)
 {
     struct fixture *f = *state;
@@ -215,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_entries_come_back_in_order),
         CASE(test_every_torn_tail_is_cut),
+        CASE(test_damage_before_more_than_one_batch_is_refused_and_nothing_is_cut),
         CASE(test_bad_entry_and_bad_length_end_the_log),
         CASE(test_failed_append_leaves_nothing_and_may_be_repeated),
         CASE(test_closed_file_does_not_pretend),

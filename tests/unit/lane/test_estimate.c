@@ -64,6 +64,16 @@ static void hostile_totals_give_a_loss_between_0_and_1(void **state)
     assert_true(gx_estimate_burst(&estimate) >= 1);
 }
 
+/* Twice the burst is the depth of interleaving, a u32: 2^33 would be cut to 0, and the pass would never end. */
+static void a_hostile_burst_is_bounded(void **state)
+{
+    struct gx_estimate estimate = {0};
+
+    (void)state;
+    gx_estimate_totals(&estimate, 1ull << 33, 1ull << 32, 1);
+    assert_true(gx_estimate_burst(&estimate) <= 1 << 20);
+}
+
 static void rtt_is_smoothed_and_its_minimum_kept(void **state)
 {
     struct gx_estimate estimate = {0};
@@ -84,6 +94,7 @@ int main(void)
         cmocka_unit_test(late_arrivals_lower_the_loss),
         cmocka_unit_test(a_peer_that_counts_anew_is_noticed),
         cmocka_unit_test(hostile_totals_give_a_loss_between_0_and_1),
+        cmocka_unit_test(a_hostile_burst_is_bounded),
         cmocka_unit_test(rtt_is_smoothed_and_its_minimum_kept),
     };
 

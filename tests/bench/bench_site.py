@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Figures of real gxds on this machine: transfer and round over their bounds through gx-wan, idle CPU, and what a gxd
+beside it costs a trainer. Measures; asserts nothing about time."""
+import json
+import os
+import random
+import statistics
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+import gxtest  # noqa: E402
+from gxtest import Lab, Process, program, remark, report_of  # noqa: E402
+
+ROUNDS = os.environ.get("BENCH_ROUNDS", "20")
+IDLE_S = 10
+
+
+def perf(site, *options):
+    """As gxtest's, without --check: that would load the cores between rounds."""
+    process = Process("perf-%s" % site.name, [program("gx-perf"), "-s", site.socket, "--run", "bench", "--json",
+                                              "--timeout", "120", *options], site.lab.folder)
+    site.lab.processes.append(process)
+    return process
+
+
+def bench_rounds(loss):
+    wan = ["--rate", "200Mbit", "--delay", "25ms", "--loss", loss, "--seed", "7"]
+    with Lab("a", "b", wan=wan, memory="1GiB") as lab:
+        options = ["--bytes", "25M", "--rounds", ROUNDS, "--link-rate", "200Mbit", "--link-delay", "25ms",
+                   "--link-loss", loss]
+        reports = [report_of(p, 600) for p in [perf(site, *options) for site in lab.sites]]
+    for site, r in zip("ab", reports):
+        remark("25 MB fp32, 200 Mbit/s, 25 ms, loss %s, site %s, %s rounds: transfer_ratio p50 %.3f p90 %.3f p99 %.3f, "
+               "round_ratio p50 %.3f p90 %.3f p99 %.3f, measured loss %.4f, redundant %.2f%% of what was sent" % (
+                   loss, site, ROUNDS, r["transfer_ratio_p50"], r["transfer_ratio_p90"], r["transfer_ratio_p99"],
+                   r["round_ratio_p50"], r["round_ratio_p90"], r["round_ratio_p99"], r["loss"],
+                   100 * r["redundant_bytes"] / r["sent_bytes"]))
+
+
+def cpu_seconds(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_loss_0():
+    bench_rounds("0")
+
+
+def test_loss_1():
+    bench_rounds("0.01")
+
+
+def test_loss_5():
+    bench_rounds("0.05")
+
+
+def test_idle():
+    with Lab("a", "b") as lab:
+        time.sleep(1)
+        pids = [site.gxd.popen.pid for site in lab.sites]
+        before = [cpu_seconds(pid) for pid in pids]
+        time.sleep(IDLE_S)
+        for site, pid, start in zip(lab.sites, pids, before):
+            remark("idle gxd %s, links up: %.2f%% of a core over %d s" % (
+                site.name, 100 * (cpu_seconds(pid) - start) / IDLE_S, IDLE_S))
+
+
+def tokens_file(lab):
+    words = "the of and to in a is that for it as was with be by on not he his but at are this have from".split()
+    text = lab.path("text")
+    generator = random.Random(1)
+    with open(text, "w") as f:
+        f.write(" ".join(generator.choice(words) for _ in range(100000)))
+    gxtest.run([program("gx-tokens"), "--out", lab.path("bench"), text])
+    return ["--data", lab.path("bench-train.bin"), "--val", lab.path("bench-val.bin")]
+
+
+def tokens_per_second(lab, *options):
+    """Of the inner steps, as gx-train says."""
+    log = lab.path("log-%d" % time.monotonic_ns())
+    process = Process("train", [program("gx-train"), *options, "--inner-steps", "50", "--rounds", "3", "--threads", "1",
+                                "--val-batches", "1", "--sample", "0", "--json", log], lab.folder)
+    lab.processes.append(process)
+    gxtest.check(process.wait(300) == 0, process.tail())
+    with open(log) as f:
+        records = [json.loads(line) for line in f]
+    return statistics.median(r["tokens_per_second"] for r in records if r["type"] == "round" and r["round"] > 0)
+
+
+def test_trainer_beside_gxd():
+    with Lab("a", min_sites="1", start_sites="1") as lab:
+        data = tokens_file(lab)
+        alone, beside = [], []
+        for _ in range(3):
+            alone.append(tokens_per_second(lab, *data))
+            beside.append(tokens_per_second(lab, "-s", lab.sites[0].socket, "--run", "bench%d" % len(beside), *data))
+        remark("gx-train, tokens/s, median of 3: %.0f alone, %.0f with a gxd beside it (ratio %.3f)" % (
+            statistics.median(alone), statistics.median(beside), statistics.median(beside) / statistics.median(alone)))
+
+
+if __name__ == "__main__":
+    sys.exit(gxtest.main(globals()))

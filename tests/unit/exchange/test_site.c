@@ -1,0 +1,218 @@
+/* One site alone, its own coordinator: what an arena that changes at any time does to the site's jobs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "exchange/exchange.h"
+#include "format/format.h"
+
+#define PARAMS 500000ull /* many slices of every job; in BF16 hashing ends long before reducing */
+#define MS 1000000ull
+
+struct bench {
+    struct gx_counters counters;
+    struct gx_core *core;
+    struct gx_run *run;
+    struct gx_fragment *f;
+    uint8_t *arena;
+    uint64_t now;
+    uint32_t refused; /* reason of the last REFUSED event */
+};
+
+/* core.c keeps it to itself; a job is looked at in the middle here. */
+struct gx_core {
+    struct gx_exchange *exchange;
+    struct gx_links *links;
+};
+
+static void start_among(struct bench *b, uint32_t site_count)
+{
+    static const uint64_t params[1] = {PARAMS};
+    struct gx_schema schema = {
+        .run = "run", .format = GX_BF16, .fragment_count = 1, .param_counts = params};
+    struct gx_core_config config = {.links = {.site_count = site_count,
+                                              .names = {"a", "b"},
+                                              .rate_bps = 1000000000,
+                                              .recv_rate_bps = 1000000000,
+                                              .mtu = 1500,
+                                              .shard_bytes = 1408,
+                                              .incarnation = 1,
+                                              .seed = 1},
+                                    .deadline_ns = 1000 * MS,
+                                    .fetch_wait_ns = 1000 * MS,
+                                    .rewind_after_ns = 1000 * MS,
+                                    .keep_rounds = 2};
+    struct gx_arena_layout layout;
+    enum gx_reason reason;
+    memset(b, 0, sizeof(*b));
+    b->now = 10000 * MS;
+    config.counters = config.links.counters = &b->counters;
+    assert_int_equal(gx_arena_layout(&layout, &schema), 0);
+    b->arena = aligned_alloc(GX_ARENA_ALIGN, layout.bytes);
+    memset(b->arena, 0, layout.bytes);
+    b->core = gx_core_create(&config, b->now);
+    b->run = gx_run_create(&schema, &config, b->arena, layout.bytes);
+    assert_non_null(b->run);
+    assert_int_equal(gx_core_attach(b->core, b->run, &reason, b->now), 0);
+    b->f = gx_run_fragment(b->run, 0);
+}
+
+static void start(struct bench *b)
+{
+    start_among(b, 1);
+}
+
+static void stop(struct bench *b)
+{
+    gx_core_destroy(b->core);
+    gx_run_destroy(b->run);
+    free(b->arena);
+}
+
+static void turn(struct bench *b)
+{
+    uint8_t entry[GX_JOURNAL_ENTRY_MAX_BYTES];
+    struct gx_event event;
+    struct gx_run *run;
+    uint64_t sequence;
+    b->now += MS;
+    gx_core_poll(b->core, b->now);
+    while (gx_core_journal(b->core, &sequence, entry))
+        gx_core_journal_done(b->core, sequence, b->now);
+    while (gx_core_event(b->core, &run, &event))
+        if (event.type == GX_EVENT_REFUSED)
+            b->refused = event.reason;
+}
+
+static void command(struct bench *b, uint32_t type, uint64_t round)
+{
+    struct gx_command c = {.type = type,
+                           .round = round,
+                           .weight = 1,
+                           .offset = b->run->layout.fragments[0].contribution[round & 1],
+                           .bytes = b->f->wire_bytes};
+    gx_core_command(b->core, b->run, &c, b->now);
+}
+
+static void a_contribution_that_changes_while_it_is_reduced_leaves_the_site_behind(void **state)
+{
+    (void)state;
+    struct bench b;
+    int peers_send;
+    start(&b);
+    command(&b, GX_COMMAND_PUBLISH, 0);
+    command(&b, GX_COMMAND_OFFER, 1);
+    for (int i = 0; i < 5000 && !b.f->reduction.active; i++)
+        turn(&b);
+    assert_true(b.f->reduction.active);
+
+    /* A peer that got other bytes than those of the digest says so; the trainer has spoilt them. */
+    b.f->own[1].sends[1] = (struct gx_send *)(void *)&peers_send;
+    memset(b.arena + b.f->own[1].offset, 0xff, 64);
+    gx_serve_answer(b.core->exchange, 1, b.f->own[1].sends[1], GX_ANSWER_BAD, GX_REASON_NONE,
+                    b.now);
+    for (int i = 0; i < 200; i++)
+        turn(&b);
+    assert_int_equal(b.refused, GX_REASON_CHANGED);
+    assert_false(b.f->reduction.active);
+    assert_int_equal(b.f->reduced, 0);
+    stop(&b);
+}
+
+static void a_state_is_copied_to_its_end_even_if_the_site_is_not_behind_after_all(void **state)
+{
+    (void)state;
+    struct bench b;
+    start(&b);
+    command(&b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !b.f->has_state; i++)
+        turn(&b);
+    for (int i = 0; i < 5; i++)
+        turn(&b); /* the state is the base: the site is not behind */
+
+    b.run->state_fragment = 0;
+    memset(b.run->state_sink.staging, 7, b.f->state_bytes);
+    b.f->fetch = (struct gx_fetch){
+        .state = GX_FETCH_COPYING, .told = true, .round = 0, .digest = b.f->state};
+    for (int i = 0; i < 200; i++) {
+        gx_exchange_touch(b.core->exchange, b.f);
+        turn(&b);
+    }
+    assert_int_equal(b.f->states_fetched, 1);
+    assert_memory_equal(gx_run_state(b.run, b.f), b.run->state_sink.staging, b.f->state_bytes);
+    stop(&b);
+}
+
+/* The site was behind for a moment: BEHIND and STATE are on their way, and void what was offered before they are read. */
+static void an_offer_from_before_behind_was_read_is_void(void **state)
+{
+    (void)state;
+    struct bench b;
+    start(&b);
+    command(&b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !b.f->has_state; i++)
+        turn(&b);
+    b.f->fetch.told = true;
+    b.f->behinds++;
+    gx_fetch_spare(b.core->exchange, b.run, b.f, b.now);
+    command(&b, GX_COMMAND_OFFER, 1);
+    assert_int_equal(b.f->own[1].state, GX_OWN_FREE);
+    command(&b, GX_COMMAND_ACCEPT, 0);
+    command(&b, GX_COMMAND_OFFER, 1);
+    assert_int_equal(b.f->own[1].state, GX_OWN_HASHING);
+    stop(&b);
+}
+
+static enum gx_answer answer_to(struct bench *b, const struct gx_open *open)
+{
+    struct gx_sink *sink = NULL;
+    enum gx_reason reason;
+    return gx_receive_open(b->core->exchange, 1, open, &sink, &reason, b->now);
+}
+
+/* The peer offered, fetched a state, and offered anew; the first bytes are held here. */
+static void other_bytes_are_taken_once_they_are_recorded(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_among(&b, 2);
+    struct gx_open open = {.transfer = 1,
+                           .key = {.run = b.run->id, .epoch = 1, .round = 1, .owner = 1},
+                           .bytes = b.f->wire_bytes,
+                           .weight = 1,
+                           .format = GX_BF16,
+                           .k_max = GX_K_SMALL,
+                           .shard_bytes = 1408,
+                           .digest = {{1}}};
+    struct gx_digest first = open.digest;
+    b.f->has_status = b.f->has_state = true;
+    b.f->epoch = 1;
+    assert_int_equal(answer_to(&b, &open), GX_ANSWER_OPEN);
+    b.f->slots[1][1].sink.state = GX_SINK_HELD;
+
+    open.digest.b[0] = 2;
+    assert_int_equal(answer_to(&b, &open), GX_ANSWER_NOT_READY); /* nothing is recorded yet */
+    b.f->status.offers = 2;
+    b.f->status.offer_prefix[1] = gx_digest_prefix(&first);
+    assert_int_equal(answer_to(&b, &open), GX_ANSWER_REFUSED);
+    b.f->decided = b.f->record_count = 1;
+    b.f->records[0] = (struct gx_record){.epoch = 1, .round = 1, .members = 2};
+    b.f->records[0].digests[1] = open.digest;
+    assert_int_equal(answer_to(&b, &open), GX_ANSWER_OPEN); /* the record names them */
+    stop(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_contribution_that_changes_while_it_is_reduced_leaves_the_site_behind),
+        cmocka_unit_test(an_offer_from_before_behind_was_read_is_void),
+        cmocka_unit_test(other_bytes_are_taken_once_they_are_recorded),
+        cmocka_unit_test(a_state_is_copied_to_its_end_even_if_the_site_is_not_behind_after_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
