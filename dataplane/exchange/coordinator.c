@@ -114,6 +114,7 @@ static void epoch_apply(struct gx_coordinator *c, struct gx_coordinator_run *run
     run->epoch = epoch;
     run->fragment_count = count;
     run->rewinding = run->rewind_asked = run->forgotten = run->halted = false;
+    run->rewind_since_ns = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct gx_coordinator_fragment *f = &run->fragments[i];
         f->decided = f->start_round = starts[i].round;

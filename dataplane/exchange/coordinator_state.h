@@ -47,11 +47,12 @@ struct gx_coordinator_fragment {
 struct gx_coordinator_run {
     bool used;
     bool schema_known;
-    bool started;   /* R11 */
-    bool forgotten; /* its records gave way to another run's: only a new epoch can go on */
-    bool halted;    /* R12 */
-    bool rewinding; /* an epoch is on its way to the log */
-    bool rewind_asked;
+    bool started;      /* R11 */
+    bool forgotten;    /* its records gave way to another run's: only a new epoch can go on */
+    bool halted;       /* R12 */
+    bool rewinding;    /* an epoch is on its way to the log */
+    bool rewind_asked; /* no decisions until then */
+    uint64_t rewind_since_ns; /* 0: not looked at yet */
     char name[GX_NAME_MAX];
     uint64_t id;
     uint64_t seen_ns;

@@ -250,7 +250,7 @@ static void fragment_evaluate(struct gx_coordinator *c, struct gx_coordinator_ru
     f->eligible = eligible;
     if (told)
         gx_coordinator_tell(c, f);
-    if (collects)
+    if (collects && !run->rewind_asked)
         decide(c, run, index, now);
     gx_explain_update(c, run, index, now);
     if (f->armed && !f->writing && f->deadline_ns > now && f->deadline_ns < f->evaluate_ns)

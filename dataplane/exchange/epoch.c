@@ -62,6 +62,26 @@ static bool last_state_lives(const struct gx_coordinator *c, const struct gx_coo
     return false;
 }
 
+/* The operator's rewind of a run that is well: what is decided counts, so it waits a while for a site that has applied it. */
+static bool asked_ripe(const struct gx_coordinator *c, struct gx_coordinator_run *run, uint64_t now)
+{
+    if (!run->rewind_since_ns)
+        run->rewind_since_ns = now;
+    if (run->halted || now >= run->rewind_since_ns + GX_PRESENT_NS)
+        return true;
+    for (uint32_t i = 0; i < run->fragment_count; i++) {
+        const struct gx_coordinator_fragment *f = &run->fragments[i];
+        bool applied = false;
+        for (uint32_t j = 0; j < c->config.site_count; j++) {
+            const struct gx_report *r = f->present >> j & 1 ? gx_decide_report(f, j) : NULL;
+            applied |= r && r->flags & GX_REPORT_STATE && r->applied >= f->decided;
+        }
+        if (!applied && last_state_lives(c, run, f))
+            return false;
+    }
+    return true;
+}
+
 static void rewind_start(struct gx_coordinator *c, struct gx_coordinator_run *run)
 {
     uint32_t epoch = run->epoch;
@@ -87,8 +107,9 @@ static void rewind_start(struct gx_coordinator *c, struct gx_coordinator_run *ru
         return;
     run->rewinding = true;
     run->next_epoch = epoch + 1;
-    gx_note_warn(c->notes, "run %s: nobody has the last state: epoch %u starts from round %llu",
-                 run->name, run->next_epoch, (unsigned long long)run->starts[0].round);
+    gx_note_warn(c->notes, "run %s: %s: epoch %u starts from round %llu", run->name,
+                 run->rewind_asked ? "rewind, as the operator asked" : "nobody has the last state",
+                 run->next_epoch, (unsigned long long)run->starts[0].round);
 }
 
 void gx_epoch_consider(struct gx_coordinator *c, struct gx_coordinator_run *run, uint64_t now)
@@ -114,6 +135,6 @@ void gx_epoch_consider(struct gx_coordinator *c, struct gx_coordinator_run *run,
         const struct gx_coordinator_fragment *f = &run->fragments[i];
         due |= everybody && f->unable_since_ns && now >= f->unable_since_ns + STABLE_NS;
     }
-    if ((due && now >= c->recover_until_ns) || run->rewind_asked)
+    if ((due && now >= c->recover_until_ns) || (run->rewind_asked && asked_ripe(c, run, now)))
         rewind_start(c, run);
 }

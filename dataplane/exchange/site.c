@@ -46,8 +46,8 @@ void gx_site_detach(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
 
 /* ---- what the coordinator says ---- */
 
-/* R10: in a new epoch rounds start anew from a state; what belongs to the old one goes, but an offer on that very state
- * stays. */
+/* R10: in a new epoch rounds start anew from a state; what belongs to the old one goes. The trainer's next offer stays: it
+ * is told of nothing unless it must fetch a state, which drops the offer. */
 static void epoch_enter(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                         const struct gx_status *s)
 {
@@ -57,10 +57,9 @@ static void epoch_enter(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
     abort_reduction(f);
     for (uint32_t k = 0; k < 2 && f->epoch; k++) {
         struct gx_own *own = &f->own[k];
-        bool stays =
-            own->state == GX_OWN_HASHING ||
-            (own->state == GX_OWN_READY && own->round == s->start_round + 1 && f->has_state &&
-             f->applied == s->start_round && gx_digest_equal(&f->state, &s->start_state));
+        bool stays = own->state == GX_OWN_HASHING ||
+                     (own->state == GX_OWN_READY && f->has_state &&
+                      own->round == (f->publishing ? f->publish_round : f->applied) + 1);
         for (uint32_t p = 0; p < GX_SITES_MAX && stays; p++)
             if (own->sends[p]) {
                 gx_links_send_stop(ex->links, own->sends[p]);

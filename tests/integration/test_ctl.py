@@ -57,10 +57,6 @@ def test_set_run_deadline():
     """An open round is decided at the new deadline."""
     with Lab("a", "b", "c") as lab:
         a, b, c = lab.sites
-        late = [s.perf("late", "--bytes", "100K", "--rounds", "2") for s in lab.sites]
-        wait_until(lambda: (a.round("late") or {"applied_round": 0})["applied_round"] >= 1, "a round")
-        for process in late:
-            report_of(process)
         # c's trainer stands still: it is present, and offers nothing
         waiting = [s.perf("still", "--bytes", "2M", "--rounds", "1000000", name="still-%s" % s.name)
                    for s in lab.sites]

@@ -374,6 +374,61 @@ static void an_older_report_does_not_replace_a_newer_one(void **state)
     gx_coordinator_destroy(b.c);
 }
 
+/* What is decided counts: a rewind of a run that is well waits until some site has applied it. */
+static void an_asked_rewind_waits_for_the_decided_round(void **state)
+{
+    struct bench b = {0};
+    uint64_t sequence;
+
+    (void)state;
+    start(&b, 2, 1);
+    say(&b, 3);
+    both_offer_and_hold(&b, 1);
+    written(&b, &sequence);
+    gx_coordinator_journal_done(b.c, sequence, b.now);
+    for (int i = 0; i < 2; i++) {
+        b.reports[i].decided = 1;
+        b.reports[i].kept = 3;
+    }
+    say(&b, 3);
+    assert_int_equal(gx_coordinator_rewind(b.c, "run"), 0);
+    say(&b, 3);
+    assert_true(quiet(&b));
+    b.reports[0].applied = b.reports[0].reduced = 1;
+    b.reports[0].state = digest_of(101);
+    say(&b, 3);
+    struct gx_journal_entry entry = written(&b, &sequence);
+    assert_int_equal(entry.type, GX_JOURNAL_EPOCH);
+    assert_int_equal(entry.starts[0].round, 1);
+    gx_coordinator_destroy(b.c);
+}
+
+static void an_asked_rewind_waits_3_s_at_most(void **state)
+{
+    struct bench b = {0};
+    uint64_t sequence;
+
+    (void)state;
+    start(&b, 2, 1);
+    say(&b, 3);
+    both_offer_and_hold(&b, 1);
+    written(&b, &sequence);
+    gx_coordinator_journal_done(b.c, sequence, b.now);
+    for (int i = 0; i < 2; i++) {
+        b.reports[i].decided = 1;
+        b.reports[i].kept = 3;
+    }
+    say(&b, 3);
+    assert_int_equal(gx_coordinator_rewind(b.c, "run"), 0);
+    pass(&b, 29 * S / 10, 3);
+    assert_true(quiet(&b));
+    pass(&b, S / 5, 3);
+    struct gx_journal_entry entry = written(&b, &sequence);
+    assert_int_equal(entry.type, GX_JOURNAL_EPOCH);
+    assert_int_equal(entry.starts[0].round, 0);
+    gx_coordinator_destroy(b.c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +453,8 @@ int main(void)
         cmocka_unit_test(after_a_restart_the_base_is_not_that_of_who_reports_first),
         cmocka_unit_test(a_schema_that_differs_is_refused_by_name),
         cmocka_unit_test(an_older_report_does_not_replace_a_newer_one),
+        cmocka_unit_test(an_asked_rewind_waits_for_the_decided_round),
+        cmocka_unit_test(an_asked_rewind_waits_3_s_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
