@@ -22,6 +22,8 @@ enum gx_config_key {
     GX_KEY_COUNT
 };
 
+_Static_assert(GX_KEY_COUNT <= 64, "gx_config.given has a bit per key");
+
 struct gx_config_key_row {
     const char *path;
     const char *type;
