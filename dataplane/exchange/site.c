@@ -58,7 +58,7 @@ static void epoch_enter(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
     for (uint32_t k = 0; k < 2 && f->epoch; k++) {
         struct gx_own *own = &f->own[k];
         bool stays =
-            own->state == GX_OWN_HASHING ||
+            own->state == GX_OWN_HASHING || f->publishing ||
             (own->state == GX_OWN_READY && own->round == s->start_round + 1 && f->has_state &&
              f->applied == s->start_round && gx_digest_equal(&f->state, &s->start_state));
         for (uint32_t p = 0; p < GX_SITES_MAX && stays; p++)
@@ -156,7 +156,7 @@ static void publish(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
                     const struct gx_command *c, uint64_t now)
 {
     bool first = !f->has_state;
-    if (f->publishing || gx_fetch_accepted(f) ||
+    if (c->round >= GX_ROUND_MAX || f->publishing || gx_fetch_accepted(f) ||
         (!first && (!f->awaited || c->round != f->awaited))) {
         refuse(ex, run, f, c->round, gx_fetch_accepted(f) ? GX_REASON_BEHIND : GX_REASON_ROUND,
                now);
