@@ -6,6 +6,8 @@
 
 #include "exchange/exchange.h"
 
+#define DETACH_HEARD_NS                                                                            \
+    500000000ull /* as long a run waits for the word that its trainer is known to be gone */
 #define LEAVE_SETTLE_NS 100000000ull /* so that the coordinator hears of it … */
 #define LEAVE_HEARD_NS 1000000000ull /* … and its word that it has; it may be gone itself */
 
@@ -140,6 +142,9 @@ static bool needed(struct gx_exchange *ex, struct gx_run *run)
     for (uint32_t k = 0; k < run->fragment_count; k++) {
         struct gx_fragment *f = &run->fragments[k];
         if (f->own[0].state != GX_OWN_FREE || f->own[1].state != GX_OWN_FREE)
+            return true;
+        /* Else a trainer that is back at once would not get again what this one held. */
+        if (f->status.present >> run->self & 1 && ex->now_ns < run->detached_ns + DETACH_HEARD_NS)
             return true;
     }
     gx_serve_helpers_close(ex, run, NULL);

@@ -48,7 +48,8 @@ void gx_core_rx(struct gx_core *core, uint64_t now, const struct gx_addr *from,
 uint32_t gx_core_tx(struct gx_core *core, uint64_t now, struct gx_packet *packets, uint32_t max);
 void gx_core_release(struct gx_core *core, uint32_t owner);
 
-/* Timers, and one slice (≤ 64 KiB) of each pending job (hash, reduce, copy). True: there is more to do at once. */
+/* Timers, and one slice (≤ 64 KiB) of each pending job (hash, reduce, copy) of one fragment a run. True: there is more to
+ * do at once. */
 bool gx_core_poll(struct gx_core *core, uint64_t now);
 /* When to call again at the latest, if nothing arrives. */
 uint64_t gx_core_wake(const struct gx_core *core, uint64_t now);

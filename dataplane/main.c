@@ -445,7 +445,7 @@ static void finish(struct gxd *gxd)
     if (gx_worker_stop(&gxd->worker, STOP_NS)) {
         gx_error_log("the worker does not stop");
         unlink(gxd->config.socket);
-        _exit(gxd->exit_code);
+        _exit(gxd->exit_code ? gxd->exit_code : 1);
     }
     notices_serve(gxd); /* what it said last */
     gxd->port->ops->close(gxd->port);

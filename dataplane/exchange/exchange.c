@@ -269,6 +269,7 @@ const struct gx_links_ops gx_exchange_ops = {on_open,    on_sink, on_answer,
 bool gx_exchange_poll(struct gx_exchange *ex, uint64_t now)
 {
     bool more = false;
+    ex->now_ns = now;
     if (ex->coordinator)
         talk_to_self(ex, now);
     for (uint32_t i = 0; i < GX_RUNS_MAX; i++) {

@@ -29,6 +29,7 @@ struct gx_exchange {
     struct gx_run *runs[GX_RUNS_MAX];
     uint64_t control_due_ns; /* no REPORT or STATUS is due before */
     uint64_t jobs;           /* slices left at the last poll */
+    uint64_t now_ns;         /* of the last poll */
     bool leaving;
     uint64_t leave_ns;
     uint64_t incarnations[GX_SITES_MAX];
@@ -124,7 +125,7 @@ void gx_fetch_spare(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
 bool gx_fetch_copy_step(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                         uint64_t now);
 
-/* jobs.c: one slice of each pending job of the run; true when more are left. */
+/* jobs.c: one slice of each pending job of one fragment; true when there may be more. */
 bool gx_jobs_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now);
 
 #endif

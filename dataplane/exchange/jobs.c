@@ -84,16 +84,26 @@ static bool reduce_step(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
     return true;
 }
 
+static bool fragment_step(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                          uint64_t now)
+{
+    bool more = hash_own_step(ex, run, f, &f->own[0], now);
+    more |= hash_own_step(ex, run, f, &f->own[1], now);
+    more |= hash_state_step(ex, run, f, now);
+    more |= reduce_step(ex, run, f, now);
+    more |= gx_fetch_copy_step(ex, run, f, now);
+    return more;
+}
+
+/* One fragment's slices a pass, in turn: packets wait behind them. */
 bool gx_jobs_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now)
 {
     bool more = false;
-    for (uint32_t i = 0; i < run->fragment_count; i++) {
-        struct gx_fragment *f = &run->fragments[i];
-        more |= hash_own_step(ex, run, f, &f->own[0], now);
-        more |= hash_own_step(ex, run, f, &f->own[1], now);
-        more |= hash_state_step(ex, run, f, now);
-        more |= reduce_step(ex, run, f, now);
-        more |= gx_fetch_copy_step(ex, run, f, now);
+    for (uint32_t i = 0; i < run->fragment_count && !more; i++) {
+        uint32_t index = (run->job_turn + i) % run->fragment_count;
+        more = fragment_step(ex, run, &run->fragments[index], now);
+        if (more)
+            run->job_turn = (index + 1) % run->fragment_count;
     }
     if (run->pin.used && !run->pin.ready) {
         gx_serve_pin_step(ex, run, now);

@@ -101,7 +101,10 @@ static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *r
     }
     if (!gx_receive_slot_free(ex, run, slot))
         return GX_ANSWER_NOT_READY;
-    return open_sink(s, open, sink, reason);
+    enum gx_answer answer = open_sink(s, open, sink, reason);
+    if (answer == GX_ANSWER_OPEN)
+        gx_sink_check(s, f->param_count);
+    return answer;
 }
 
 /* Only what the coordinator names is taken: a peer cannot hand over a state of its own making. */

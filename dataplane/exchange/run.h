@@ -150,6 +150,7 @@ struct gx_run {
     struct gx_fragment *fragments;
     struct gx_sink state_sink; /* one incoming state, */
     int32_t state_fragment;    /* of this fragment, -1: none */
+    uint32_t job_turn;         /* the fragment whose jobs come first in the next pass */
     struct gx_pin pin;         /* and one pinned for peers */
     struct gx_helper helpers[GX_HELPERS_MAX];
     uint64_t baseline[4]; /* counters at attach: sent, redundant, expected, lost */

@@ -109,8 +109,12 @@ void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
         for (uint32_t p = 0; p < run->site_count; p++) {
             if (peer_wants_own(run, f, own, p) && gx_links_up(ex->links, p))
                 own_start(ex, run, f, own, p, now);
-            else if (own->sends[p])
+            else if (own->sends[p] && f->status.present >> p & 1)
                 gx_links_send_retry(ex->links, own->sends[p], now);
+            else if (own->sends[p]) { /* a link's slots are for who takes part */
+                gx_links_send_stop(ex->links, own->sends[p]);
+                own->sends[p] = NULL;
+            }
         }
     }
 }

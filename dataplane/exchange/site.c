@@ -57,9 +57,8 @@ static void epoch_enter(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
     abort_reduction(f);
     for (uint32_t k = 0; k < 2 && f->epoch; k++) {
         struct gx_own *own = &f->own[k];
-        bool stays = own->state == GX_OWN_HASHING ||
-                     (own->state == GX_OWN_READY && f->has_state &&
-                      own->round == (f->publishing ? f->publish_round : f->applied) + 1);
+        bool stays = own->state == GX_OWN_HASHING || f->publishing ||
+                     (own->state == GX_OWN_READY && f->has_state && own->round == f->applied + 1);
         for (uint32_t p = 0; p < GX_SITES_MAX && stays; p++)
             if (own->sends[p]) {
                 gx_links_send_stop(ex->links, own->sends[p]);
@@ -156,7 +155,7 @@ static void publish(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
                     const struct gx_command *c, uint64_t now)
 {
     bool first = !f->has_state;
-    if (f->publishing || gx_fetch_accepted(f) ||
+    if (c->round >= GX_ROUND_MAX || f->publishing || gx_fetch_accepted(f) ||
         (!first && (!f->awaited || c->round != f->awaited))) {
         refuse(ex, run, f, c->round, gx_fetch_accepted(f) ? GX_REASON_BEHIND : GX_REASON_ROUND,
                now);

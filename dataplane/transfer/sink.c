@@ -4,6 +4,7 @@
 
 #include "gx_assert.h"
 #include "fec/fec.h"
+#include "format/format.h"
 #include "transfer/digest.h"
 
 struct gx_sink_block {
@@ -94,6 +95,8 @@ bool gx_sink_open(struct gx_sink *sink, const struct gx_open *open)
     sink->blocks_below = 0;
     sink->blocks_touched = 0;
     sink->held_ns = 0;
+    sink->param_count = 0;
+    sink->finite = true;
     memset(sink->blocks, 0, layout.block_count * sizeof *sink->blocks);
     memset(sink->piece_blocks, 0, gx_digest_piece_count(open->bytes) * sizeof *sink->piece_blocks);
     for (uint32_t block = 0; block < layout.block_count; block++) {
@@ -102,6 +105,11 @@ bool gx_sink_open(struct gx_sink *sink, const struct gx_open *open)
             sink->piece_blocks[i]++;
     }
     return true;
+}
+
+void gx_sink_check(struct gx_sink *sink, uint64_t param_count)
+{
+    sink->param_count = param_count;
 }
 
 void gx_sink_free(struct gx_sink *sink)
@@ -172,12 +180,16 @@ static void block_hash(struct gx_sink *sink, uint32_t block)
 
     for (uint32_t i = piece_first(layout, block); i <= piece_last(layout, block); i++) {
         uint64_t start = (uint64_t)i * GX_PIECE_BYTES;
-        uint64_t bytes = layout->bytes - start;
+        uint64_t left = layout->bytes - start;
+        uint64_t bytes = left < GX_PIECE_BYTES ? left : GX_PIECE_BYTES;
 
-        if (--sink->piece_blocks[i] == 0)
-            gx_digest_piece(kind, sink->staging + start,
-                            bytes < GX_PIECE_BYTES ? bytes : GX_PIECE_BYTES,
-                            sink->piece_hashes + (uint64_t)i * hash_bytes);
+        if (--sink->piece_blocks[i] != 0)
+            continue;
+        gx_digest_piece(kind, sink->staging + start, bytes,
+                        sink->piece_hashes + (uint64_t)i * hash_bytes);
+        if (sink->param_count != 0 &&
+            gx_format_check(sink->open.format, sink->staging, start, bytes, sink->param_count) != 0)
+            sink->finite = false;
     }
 }
 
@@ -193,7 +205,8 @@ static void block_finish(struct gx_sink *sink, uint32_t block, uint64_t now)
     if (sink->blocks_done < sink->layout.block_count)
         return;
     gx_digest_final(sink->open.digest_kind, sink->piece_hashes, sink->layout.bytes, &digest);
-    sink->state = gx_digest_equal(&digest, &sink->open.digest) ? GX_SINK_HELD : GX_SINK_BAD;
+    sink->state =
+        sink->finite && gx_digest_equal(&digest, &sink->open.digest) ? GX_SINK_HELD : GX_SINK_BAD;
     sink->held_ns = now;
 }
 

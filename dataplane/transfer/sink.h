@@ -22,7 +22,7 @@ enum gx_sink_state {
     GX_SINK_FREE,
     GX_SINK_OPEN, /* some shards are missing */
     GX_SINK_HELD, /* rebuilt, digest verified */
-    GX_SINK_BAD,  /* rebuilt, digest differs from the opened one */
+    GX_SINK_BAD, /* rebuilt, but the digest differs from the opened one, or a value is not finite */
 };
 
 struct gx_sink_block;
@@ -43,7 +43,10 @@ struct gx_sink {
     uint32_t block_max;
     uint32_t piece_max;
     uint64_t held_ns; /* when it became HELD */
-    uint32_t pins;    /* used by the exchange layer: sources and reductions that read it */
+    uint64_t
+        param_count; /* of a contribution, whose values are checked piece by piece; 0: not checked */
+    bool finite;     /* so far */
+    uint32_t pins;   /* used by the exchange layer: sources and reductions that read it */
 };
 
 /* Bytes of tables that a sink of this capacity needs beside its staging, and of staging. */
@@ -54,6 +57,8 @@ void gx_sink_init(struct gx_sink *sink, uint64_t capacity_bytes, uint32_t shard_
 
 /* FREE → OPEN for these bytes. False when they exceed the capacity or the layout is impossible. */
 bool gx_sink_open(struct gx_sink *sink, const struct gx_open *open);
+/* After open: have each piece checked for values that are not finite. */
+void gx_sink_check(struct gx_sink *sink, uint64_t param_count);
 void gx_sink_free(struct gx_sink *sink);
 
 enum gx_sink_effect {

@@ -171,7 +171,9 @@ bool gx_report_parse(struct gx_report *p, const uint8_t *in, size_t bytes)
     bool offer_good =
         !(p->flags & GX_REPORT_OFFER) ||
         (p->offer_weight > 0 && p->offer_weight <= GX_WEIGHT_MAX && p->offer_round > 0);
-    return r.ok && r.at == r.end && offer_good && name_good(p->run) &&
+    bool small = p->epoch < GX_EPOCH_MAX && p->applied < GX_ROUND_MAX &&
+                 p->decided < GX_ROUND_MAX && p->offer_round < GX_ROUND_MAX;
+    return r.ok && r.at == r.end && small && offer_good && name_good(p->run) &&
            p->fragment < GX_FRAGMENTS_MAX && p->schema.fragment_count <= GX_FRAGMENTS_MAX &&
            p->want <= GX_WANT_STATE && p->want_source < GX_SITES_MAX &&
            p->want_owner < GX_SITES_MAX;

@@ -15,6 +15,8 @@
 #include "wire/open.h"
 
 #define GX_TWO_RECORDS_SITES 8
+#define GX_ROUND_MAX (1ull << 48) /* what claims more is a mistake or a lie */
+#define GX_EPOCH_MAX (1u << 31)
 
 /* What a round averages; written once, durable before anybody sees it. members == 0: void. */
 struct gx_record {

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "fec/fec.h"
+#include "format/format.h"
 #include "session/random.h"
 #include "transfer/digest.h"
 #include "transfer/sink.h"
@@ -69,7 +70,7 @@ static enum gx_sink_effect place(uint32_t block, uint32_t row)
     else
         gx_fec_row(k, row, data, SHARD, payload);
     if (row < k && first + row == sink.layout.shard_count - 1)
-        header.payload_bytes = SHARD - 17;
+        header.payload_bytes = (uint16_t)((sink.layout.bytes - 1) % SHARD + 1);
     return gx_sink_place(&sink, &header, payload, scratch, &last_rebuilt, 42);
 }
 
@@ -157,6 +158,37 @@ static void other_bytes_than_the_digest_names_are_bad(void **state)
     assert_int_equal(sink.state, GX_SINK_BAD);
 }
 
+/* The opened bytes as BF16, all of them finite but for value `bad`. */
+static enum gx_sink_state state_of_values(uint64_t bad, bool check)
+{
+    const uint16_t infinity = 0x7f80;
+    uint64_t count = BYTES / 2;
+
+    for (uint64_t i = 0; i < count; i++)
+        bytes[2 * i + 1] = (uint8_t)(bytes[2 * i + 1] & 0x3f);
+    if (bad < count)
+        memcpy(bytes + 2 * bad, &infinity, sizeof infinity);
+    bytes[2 * count] = 0; /* parity is coded from a padded copy */
+    opened.bytes = 2 * count;
+    opened.format = GX_BF16;
+    gx_digest_bytes(GX_XXH3, bytes, 2 * count, &opened.digest);
+    assert_true(gx_sink_open(&sink, &opened));
+    if (check)
+        gx_sink_check(&sink, count);
+    for (uint32_t block = 0; block < sink.layout.block_count; block++)
+        for (uint32_t row = 1; row <= gx_layout_k(&sink.layout, block); row++)
+            place(block, row); /* the first data shard is rebuilt */
+    return sink.state;
+}
+
+static void a_value_that_is_not_finite_is_bad_where_it_is_checked(void **state)
+{
+    (void)state;
+    assert_int_equal(state_of_values(UINT64_MAX, true), GX_SINK_HELD);
+    assert_int_equal(state_of_values(5, true), GX_SINK_BAD);
+    assert_int_equal(state_of_values(5, false), GX_SINK_HELD);
+}
+
 static void progress_is_told_by_below_and_touched(void **state)
 {
     (void)state;
@@ -199,6 +231,7 @@ int main(void)
         TEST(second_arrival_of_a_row_changes_nothing),
         TEST(shards_that_do_not_fit_are_malformed),
         TEST(other_bytes_than_the_digest_names_are_bad),
+        TEST(a_value_that_is_not_finite_is_bad_where_it_is_checked),
         TEST(progress_is_told_by_below_and_touched),
         TEST(opens_that_exceed_the_tables_are_refused),
     };
