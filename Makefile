@@ -43,7 +43,8 @@ ifeq ($(DPDK),no)
 HAVE_DPDK :=
 endif
 ifneq ($(HAVE_DPDK),)
-DPDK_CFLAGS := $(patsubst -I%,-isystem%,$(shell pkg-config --cflags libdpdk))
+# rte_dev_dma_map() and rte_thread_register() are "experimental" in 22.11 and stable since.
+DPDK_CFLAGS := -DALLOW_EXPERIMENTAL_API $(patsubst -I%,-isystem%,$(shell pkg-config --cflags libdpdk))
 DPDK_LIBS   := $(shell pkg-config --libs libdpdk) -lrte_net_ring
 DPDK_DEFINE := -DGX_DPDK
 endif

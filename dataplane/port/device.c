@@ -165,6 +165,18 @@ uint32_t gx_device_iface_mtu(const char *iface)
     return iface_ioctl(iface, SIOCGIFMTU, &request) ? 0 : (uint32_t)request.ifr_mtu;
 }
 
+void gx_device_mtu_refresh(struct gx_device *device)
+{
+    uint32_t mtu = 0;
+
+    if (device->iface[0] && device->kind != GX_DEVICE_NIC)
+        mtu = gx_device_iface_mtu(device->iface);
+    if (mtu && mtu < device->frame_mtu)
+        device->mtu = mtu;
+    else if (mtu)
+        device->mtu = device->frame_mtu;
+}
+
 bool gx_device_link_up(const struct gx_device *device)
 {
     struct rte_eth_link link = {0};
@@ -451,6 +463,7 @@ static void device_mtu(struct gx_device *device, uint32_t *frame_bytes, struct r
     }
     if (device->mtu + ETHERNET_BYTES > *frame_bytes)
         *frame_bytes = device->mtu + ETHERNET_BYTES;
+    device->frame_mtu = device->mtu;
 }
 
 static int queue_open(struct gx_device *device, uint16_t queue,
