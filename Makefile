@@ -31,12 +31,6 @@ PYTHON ?= python3
 
 SOVERSION := 0
 
-INCLUDES := -Idataplane -Idataplane/api -Itrainer -Itools -Icontrol -Itests -I.
-# -ffp-contract=off: a fused multiply-add rounds once instead of twice, and sites must agree on every bit.
-CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
-              -pthread $(SAN_FLAGS) $(INCLUDES) $(DPDK_DEFINE) $(CFLAGS)
-LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
-
 # DPDK is optional. Its headers are not ours to warn about, hence -isystem.
 HAVE_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
 ifeq ($(DPDK),no)
@@ -48,6 +42,12 @@ DPDK_CFLAGS := -DALLOW_EXPERIMENTAL_API $(patsubst -I%,-isystem%,$(shell pkg-con
 DPDK_LIBS   := $(shell pkg-config --libs libdpdk) -lrte_net_ring
 DPDK_DEFINE := -DGX_DPDK
 endif
+
+INCLUDES := -Idataplane -Idataplane/api -Itrainer -Itools -Icontrol -Itests -I.
+# -ffp-contract=off: a fused multiply-add rounds once instead of twice, and sites must agree on every bit.
+CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
+              -pthread $(SAN_FLAGS) $(INCLUDES) $(DPDK_DEFINE) $(CFLAGS)
+LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
 LIBS := -Wl,--as-needed -luring -lisal -lxxhash -lsodium -lcyaml -lyaml -ljansson $(DPDK_LIBS) -lm
 
 # ---- sources: one list a part; a file with a main() is a program, the rest of its folder its library ----
