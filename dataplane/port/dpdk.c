@@ -145,7 +145,8 @@ static uint32_t dpdk_rx(struct gx_port *port, struct gx_rx *out, uint32_t max)
     speak(d, now);
     if (max > GX_PORT_BURST)
         max = GX_PORT_BURST;
-    count = rte_eth_rx_burst(d->device.port_id, d->queue, mbufs, (uint16_t)max);
+    count =
+        d->device.started ? rte_eth_rx_burst(d->device.port_id, d->queue, mbufs, (uint16_t)max) : 0;
     for (uint32_t i = 0; i < count; i++)
         n += frame_rx(d, mbufs[i], now, &out[n]);
     d->more = count > 0;

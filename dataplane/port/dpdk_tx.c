@@ -68,8 +68,10 @@ void gx_dpdk_flush(struct gx_dpdk *d, uint64_t now)
 
     if (!d->pending_count)
         return;
-    sent = rte_eth_tx_burst(d->device.port_id, d->queue, d->pending + d->pending_first,
-                            (uint16_t)d->pending_count);
+    sent = d->device.started
+               ? rte_eth_tx_burst(d->device.port_id, d->queue, d->pending + d->pending_first,
+                                  (uint16_t)d->pending_count)
+               : 0;
     d->base.stats.tx_packets += sent;
     d->pending_first += sent;
     d->pending_count -= sent;
@@ -107,7 +109,8 @@ static void transmit(struct gx_dpdk *d, struct rte_mbuf **mbufs, uint32_t count,
 
 void gx_dpdk_send(struct gx_dpdk *d, struct rte_mbuf *mbuf)
 {
-    if (d->pending_count || !rte_eth_tx_burst(d->device.port_id, d->queue, &mbuf, 1))
+    if (d->pending_count || !d->device.started ||
+        !rte_eth_tx_burst(d->device.port_id, d->queue, &mbuf, 1))
         rte_pktmbuf_free(mbuf);
 }
 
@@ -206,18 +209,19 @@ static struct rte_mbuf *packet_make(struct gx_dpdk *d, const struct gx_packet *p
 {
     uint8_t headers[GX_HOST_HEADERS_MAX];
     uint32_t bytes = GX_HEADER_BYTES + packet->payload_bytes, header_bytes;
+    struct gx_port_stats *stats = &d->base.stats;
     uint64_t unresolved = d->host.counts.unresolved;
     struct rte_mbuf *mbuf;
 
     header_bytes = gx_host_headers(&d->host, now, &packet->to, bytes, headers);
+    if (!header_bytes && d->host.counts.unresolved > unresolved) {
+        stats->tx_unresolved++;
+        return NULL;
+    }
     if (!header_bytes || header_bytes - GX_ETHERNET_BYTES + bytes > d->device.mtu ||
-        d->base.stats.link_down) {
-        d->base.stats.tx_errors++;
-        d->base.stats.tx_unresolved += d->host.counts.unresolved - unresolved;
-        d->base.stats.last_error = d->base.stats.link_down                  ? ENETDOWN
-                                   : header_bytes                           ? EMSGSIZE
-                                   : d->host.counts.unresolved > unresolved ? EHOSTUNREACH
-                                                                            : ENETUNREACH;
+        stats->link_down) {
+        stats->tx_errors++;
+        stats->last_error = stats->link_down ? ENETDOWN : header_bytes ? EMSGSIZE : ENETUNREACH;
         return NULL;
     }
     checksum(d, headers, packet);
