@@ -91,6 +91,8 @@ static int device_name(struct gx_device *device, const char *text, char *error, 
     for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
         if (!strcmp(driver, drivers[i].driver))
             device->kind = drivers[i].kind;
+    if (!strncmp(driver, "net_ring_", 9)) /* made by rte_eth_from_rings() */
+        device->kind = GX_DEVICE_RING;
     if (device->kind == GX_DEVICE_TAP && !device_value(text, "iface", device->iface, IFNAMSIZ))
         snprintf(device->iface, sizeof(device->iface), "dtap0");
     else
@@ -429,17 +431,24 @@ static int device_fail(const struct gx_device *device, const char *what, int ret
     return ret;
 }
 
-/* What libbpf and libxdp say without being asked would be errors in a log; they come with the driver's plugin. */
-static void xdp_quiet(void)
+static void print_quiet(const char *library, const char *function)
 {
+    void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
     void *(*set_print)(void *);
 
-    *(void **)&set_print = dlsym(RTLD_DEFAULT, "libbpf_set_print");
+    if (!handle)
+        return;
+    *(void **)&set_print = dlsym(handle, function);
     if (set_print)
         set_print(NULL);
-    *(void **)&set_print = dlsym(RTLD_DEFAULT, "libxdp_set_print");
-    if (set_print)
-        set_print(NULL);
+    dlclose(handle);
+}
+
+/* What these say without being asked would be errors in a log; they come with the driver's plugin. */
+static void xdp_quiet(void)
+{
+    print_quiet("libbpf.so.1", "libbpf_set_print");
+    print_quiet("libxdp.so.1", "libxdp_set_print");
 }
 
 static int device_probe(struct gx_device *device, const char *text, char *error, size_t error_bytes)
