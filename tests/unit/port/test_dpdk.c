@@ -188,6 +188,14 @@ static void a_device_that_takes_nothing_is_back_pressure_and_then_loss(void **st
     assert_int_equal(released_count, sent);
 }
 
+/* Caches would hand out the same few buffers again and again; without them the pool is a queue, and all take their turn. */
+static void pool_rotate(struct gx_port *port)
+{
+    struct rte_mempool *pool = dpdk_of(port)->device.pools[0];
+
+    rte_mempool_cache_flush(rte_mempool_default_cache(pool, rte_lcore_id()), pool);
+}
+
 /* `count` packets from a to b, each checked in all bytes; returns how many arrived. */
 static uint64_t cycle(struct pair *pair, uint64_t count)
 {
@@ -206,6 +214,8 @@ static uint64_t cycle(struct pair *pair, uint64_t count)
         if (n)
             pair->a->ops->tx(pair->a, packets, n);
         sent += n;
+        pool_rotate(pair->a);
+        pool_rotate(pair->b);
         pair->a->ops->rx(pair->a, got, GX_PORT_BURST);
         n = pair->b->ops->rx(pair->b, got, GX_PORT_BURST);
         for (uint32_t i = 0; i < n; i++) {
