@@ -31,28 +31,47 @@ PYTHON ?= python3
 
 SOVERSION := 0
 
+# DPDK is optional. Its headers are not ours to warn about, hence -isystem.
+HAVE_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
+ifeq ($(DPDK),no)
+HAVE_DPDK :=
+endif
+ifneq ($(HAVE_DPDK),)
+# rte_dev_dma_map() and rte_thread_register() are "experimental" in 22.11 and stable since.
+DPDK_CFLAGS := -DALLOW_EXPERIMENTAL_API $(patsubst -I%,-isystem%,$(shell pkg-config --cflags libdpdk))
+DPDK_LIBS   := $(shell pkg-config --libs libdpdk) -lrte_net_ring
+DPDK_DEFINE := -DGX_DPDK
+endif
+
 INCLUDES := -Idataplane -Idataplane/api -Itrainer -Itools -Icontrol -Itests -I.
 # -ffp-contract=off: a fused multiply-add rounds once instead of twice, and sites must agree on every bit.
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
-              -pthread $(SAN_FLAGS) $(INCLUDES) $(CFLAGS)
+              -pthread $(SAN_FLAGS) $(INCLUDES) $(DPDK_DEFINE) $(CFLAGS)
 LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
-LIBS := -Wl,--as-needed -luring -lisal -lxxhash -lsodium -lcyaml -lyaml -ljansson -lm
+LIBS := -Wl,--as-needed -luring -lisal -lxxhash -lsodium -lcyaml -lyaml -ljansson $(DPDK_LIBS) -lm
 
 # ---- sources: one list a part; a file with a main() is a program, the rest of its folder its library ----
 
 CORE_SRC  := $(wildcard dataplane/core.c $(foreach d,wire session lane transfer exchange fec stat,dataplane/$(d)/*.c))
 CORE_SRC  := $(filter-out dataplane/stat/file.c,$(CORE_SRC))
 GX_SRC    := $(wildcard dataplane/api/*.c dataplane/arena/*.c dataplane/format/*.c)
-GXD_SRC   := $(filter-out dataplane/core.c,$(wildcard dataplane/*.c dataplane/port/*.c dataplane/stat/file.c))
+GXD_SRC   := $(filter-out dataplane/core.c,$(wildcard dataplane/*.c dataplane/port/*.c dataplane/port/net/*.c dataplane/stat/file.c))
+# Files that include DPDK's headers: these alone get its flags, and without DPDK they are left out.
+DPDK_SRC  := $(wildcard dataplane/port/eal.c dataplane/port/device.c dataplane/port/dpdk*.c tools/wan/dpdk*.c \
+    tests/unit/port/test_dpdk*.c tests/bench/dpdk*.c)
+GXD_SRC   := $(if $(HAVE_DPDK),$(GXD_SRC),$(filter-out $(DPDK_SRC),$(GXD_SRC)))
 CTL_SRC   := $(wildcard control/*.c control/*/*.c)
 TRAIN_SRC := $(wildcard trainer/*.c trainer/model/*.c trainer/cpu/*.c)
 SIM_SRC   := $(wildcard tests/sim/*.c)
 UNIT_SRC  := $(wildcard tests/unit/*/test_*.c)
-HELP_SRC  := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c tests/unit/*/*.c))
+UNIT_SRC  := $(if $(HAVE_DPDK),$(UNIT_SRC),$(filter-out $(DPDK_SRC),$(UNIT_SRC)))
+HELP_SRC  := $(filter-out $(UNIT_SRC) $(DPDK_SRC),$(wildcard tests/unit/*.c tests/unit/*/*.c))
 INTEG_SRC := $(wildcard tests/integration/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
+BENCH_SRC := $(if $(HAVE_DPDK),$(BENCH_SRC),$(filter-out $(DPDK_SRC),$(BENCH_SRC)))
 TOOL_DIRS := $(filter-out demo,$(sort $(patsubst tools/%/,%,$(dir $(wildcard tools/*/*.c)))))
-TOOL_SRC  := $(wildcard $(foreach d,$(TOOL_DIRS),tools/$(d)/*.c))
+tool_src  = $(filter-out $(if $(HAVE_DPDK),,$(DPDK_SRC)),$(wildcard tools/$(1)/*.c))
+TOOL_SRC  := $(foreach d,$(TOOL_DIRS),$(call tool_src,$(d)))
 
 SRC   := $(CORE_SRC) $(GX_SRC) $(GXD_SRC) $(CTL_SRC) $(TRAIN_SRC) $(TOOL_SRC) $(SIM_SRC)
 MAINS := $(if $(SRC),$(shell grep -l '^int main\b' $(SRC)))
@@ -63,7 +82,6 @@ lib     = $(if $(call obj,$(2)),$(B)/lib/lib$(1).a)
 
 # tools/wan makes gx-wan, tools/gx-perf makes gx-perf.
 tool_name = gx-$(patsubst gx-%,%,$(1))
-tool_src  = $(wildcard tools/$(1)/*.c)
 
 CORE_LIB  := $(call lib,gxcore,$(CORE_SRC))
 GX_LIB    := $(call lib,gx,$(GX_SRC))
@@ -113,6 +131,7 @@ BLAS := -lopenblas -fopenmp
 $(B)/bin/gx-train: EXTRA_LIBS := $(BLAS)
 $(patsubst %.c,$(B)/obj/%.o,$(TRAIN_SRC)): PART_FLAGS := -fopenmp
 $(call obj,$(GX_SRC)): PART_FLAGS := -fPIC
+$(patsubst %.c,$(B)/obj/%.o,$(DPDK_SRC)): PART_FLAGS := $(DPDK_CFLAGS)
 
 # ---- tests: one program a file; each may use every library ----
 
@@ -201,6 +220,7 @@ has_cpu = $(shell grep -qw $(1) /proc/cpuinfo 2>/dev/null && echo yes)
 
 parts: | build
 	@$(foreach p,$(PROGRAMS),echo '$(call found,$(filter %/$(p),$(BIN))) $(p)';)
+	@echo '$(call found,$(HAVE_DPDK)) DPDK $(if $(HAVE_DPDK),$(shell pkg-config --modversion libdpdk),(libdpdk-dev; without it ports are kernel UDP only))'
 	@echo '$(call found,$(call has_cpu,avx2)) AVX2 on this machine (else plain C, the same bytes)'
 	@echo '$(call found,$(call has_cpu,avx512bw)) AVX-512 on this machine'
 	@echo '$(call found,$(call has_cpu,gfni)) GFNI on this machine'

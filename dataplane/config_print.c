@@ -80,6 +80,18 @@ const char *gx_config_value(const struct gx_config *c, int key, char *out)
         return print_text(out, c->site);
     case GX_KEY_port_udp:
         return print_text(out, c->port_udp);
+    case GX_KEY_port_device:
+        return print_text(out, c->port_device);
+    case GX_KEY_port_address:
+        return print_text(out, c->port_address);
+    case GX_KEY_port_gateway:
+        return print_text(out, c->port_gateway);
+    case GX_KEY_port_udp_port:
+        return c->port_device[0] ? print_count(out, c->port_udp_port) : print_text(out, "");
+    case GX_KEY_lcores:
+        return print_text(out, c->lcores);
+    case GX_KEY_eal:
+        return print_text(out, c->eal);
     case GX_KEY_socket:
         return print_text(out, c->socket);
     case GX_KEY_state:
@@ -122,8 +134,11 @@ const char *gx_config_value(const struct gx_config *c, int key, char *out)
 static void print_line(const struct gx_config *config, int key, const char *indent, FILE *out)
 {
     const char *type = gx_config_keys[key].type;
-    bool quoted =
-        strcmp(type, "name") == 0 || strcmp(type, "address") == 0 || strcmp(type, "path") == 0;
+    static const char *const bare[] = {"rate", "bytes", "duration", "count", "choice"};
+    bool quoted = true;
+
+    for (size_t i = 0; i < sizeof(bare) / sizeof(bare[0]); i++)
+        quoted &= strcmp(type, bare[i]) != 0;
     char value[GX_CONFIG_TEXT_MAX];
 
     fprintf(out, "%s%s: %s", indent, gx_config_key_leaf(key), quoted ? "\"" : "");

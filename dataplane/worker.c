@@ -218,12 +218,19 @@ static void busy_refresh(struct gx_trainer *trainer)
 
 static bool receive(struct gx_worker *worker)
 {
-    uint32_t count = worker->port->ops->rx(worker->port, worker->received, GX_PORT_BURST);
+    uint32_t count, all = 0;
 
-    for (uint32_t i = 0; i < count; i++)
-        gx_core_rx(worker->core, worker->now, &worker->received[i].from, worker->received[i].bytes,
-                   worker->received[i].byte_count);
-    return count > 0;
+    /* As many bursts as a pass may send, or what arrives would wait behind what leaves. */
+    for (int burst = 0; burst < BURSTS_PER_PASS; burst++) {
+        count = worker->port->ops->rx(worker->port, worker->received, GX_PORT_BURST);
+        for (uint32_t i = 0; i < count; i++)
+            gx_core_rx(worker->core, worker->now, &worker->received[i].from,
+                       worker->received[i].bytes, worker->received[i].byte_count);
+        all += count;
+        if (count < GX_PORT_BURST)
+            break;
+    }
+    return all > 0;
 }
 
 static void obeyed_send(struct gx_worker *worker, const struct gx_order *order, int error)
@@ -381,6 +388,25 @@ static void tell_notes(struct gx_worker *worker)
         note_send(worker, line.warn ? GX_LOG_WARN : GX_LOG_INFO, line.text);
 }
 
+/* What an operator must know of the port at once. */
+static void tell_port(struct gx_worker *worker)
+{
+    const struct gx_port_stats *stats = &worker->port->stats;
+
+    if (!notes_fit(worker))
+        return;
+    if (stats->link_down != worker->link_down_told) {
+        note_send(worker, stats->link_down ? GX_LOG_WARN : GX_LOG_INFO,
+                  stats->link_down ? "port: its link is down" : "port: its link is up again");
+        worker->link_down_told = stats->link_down;
+    }
+    if (stats->address_conflicts && !worker->conflicts_told)
+        note_send(worker, GX_LOG_WARN,
+                  "port: another host claims this port's address: give each its own, or peers will "
+                  "reach now one, now the other");
+    worker->conflicts_told = stats->address_conflicts;
+}
+
 static void complain(struct gx_worker *worker)
 {
     const struct gx_port_stats *stats = &worker->port->stats;
@@ -408,13 +434,36 @@ static void refresh_busy(struct gx_worker *worker)
     worker->busy_ns = worker->now;
 }
 
+static void count_port(struct gx_worker *worker)
+{
+    const struct gx_port_stats *stats = &worker->port->stats;
+    uint64_t *site = worker->counters->site;
+
+    site[GX_SITE_port_sent_packets_total] = stats->tx_packets;
+    site[GX_SITE_port_sent_in_place_bytes_total] = stats->tx_external_bytes;
+    site[GX_SITE_port_copied_driver_bytes_total] = stats->tx_copied_driver_bytes;
+    site[GX_SITE_port_copied_memory_bytes_total] = stats->tx_copied_memory_bytes;
+    site[GX_SITE_port_copied_receive_bytes_total] = stats->rx_copied_bytes;
+    site[GX_SITE_port_unresolved_packets_total] = stats->tx_unresolved;
+    site[GX_SITE_port_errors_total] = stats->tx_errors;
+    site[GX_SITE_port_full_total] = stats->tx_retries;
+    site[GX_SITE_port_pool_empty_total] = stats->pool_empty;
+    site[GX_SITE_port_missed_packets_total] = stats->rx_missed;
+    site[GX_SITE_port_dropped_packets_total] = stats->rx_dropped;
+    site[GX_SITE_port_link_downs_total] = stats->link_downs;
+    site[GX_SITE_port_address_conflicts_total] = stats->address_conflicts;
+    site[GX_SITE_port_link_up] = !stats->link_down;
+}
+
 static void keep_house(struct gx_worker *worker)
 {
     uint64_t end_ns = gx_clock_ns(), pass_ns = end_ns - worker->pass_start_ns;
     uint64_t *site = worker->counters->site;
 
     refresh_busy(worker);
+    tell_port(worker);
     complain(worker);
+    count_port(worker);
     site[GX_SITE_loops_total]++;
     site[GX_SITE_heartbeat_ns] = end_ns;
     if (pass_ns > site[GX_SITE_loop_ns_max])

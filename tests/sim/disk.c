@@ -87,6 +87,23 @@ void sim_disk_acknowledge(struct sim_world *world, struct sim_site *site)
                              sim_clock(world, site));
 }
 
+/* Cut short, or with a part that never got written: its end, or something in the middle. */
+static void tear(struct sim_random *random, struct sim_disk_entry *entry)
+{
+    uint32_t from = (uint32_t)sim_below(random, entry->bytes);
+    uint32_t to = entry->bytes;
+    bool cut = sim_chance(random, 0.3);
+
+    if (!cut && sim_chance(random, 0.6))
+        to = from + 1 + (uint32_t)sim_below(random, entry->bytes - from);
+    for (uint32_t i = from; i < to; i++) {
+        entry->torn |= cut || entry->data[i] != 0;
+        entry->data[i] = 0;
+    }
+    if (cut)
+        entry->bytes = from;
+}
+
 /* Of what was not durable a random prefix stays; the entry after it may be torn: cut short, or its end never written. */
 void sim_disk_crash(struct sim_world *world, struct sim_site *site, bool machine)
 {
@@ -104,14 +121,7 @@ void sim_disk_crash(struct sim_world *world, struct sim_site *site, bool machine
     world->stats.lost_writes += unsynced - kept;
     disk->count = durable + kept;
     if (kept < unsynced && sim_chance(&world->random, 0.6)) {
-        struct sim_disk_entry *torn = &disk->entries[disk->count++];
-        uint32_t whole = (uint32_t)sim_below(&world->random, torn->bytes);
-        bool cut = sim_chance(&world->random, 0.3);
-        for (uint32_t i = whole; i < torn->bytes; i++) {
-            torn->torn |= cut || torn->data[i] != 0;
-            torn->data[i] = 0;
-        }
-        torn->bytes = cut ? whole : torn->bytes;
+        tear(&world->random, &disk->entries[disk->count++]);
         world->stats.torn_writes++;
     }
 }

@@ -24,9 +24,10 @@
     SIM_KIND(TWO, 6)           /* two machines, one just after the other */                        \
     SIM_KIND(LEAVE, 6)         /* a site leaves and returns */                                     \
     SIM_KIND(TARGET, 20)       /* one shard and its next repairs are lost */                       \
+    SIM_KIND(PORT, 12)         /* a port sends nothing for a while, and keeps what it has */       \
     SIM_KIND(DISK, 5)          /* fsync becomes slow */                                            \
     SIM_KIND(TRAP, 18)         /* a crash in the middle of something */                            \
-    SIM_KIND(JOURNAL_TRAP, 10) /* a crash of the coordinator just after it wrote to its journal */ \
+    SIM_KIND(JOURNAL_TRAP, 16) /* a crash of the coordinator just after it wrote to its journal */ \
     SIM_KIND(REWIND, 1)        /* gxctl run rewind */
 
 enum kind {
@@ -229,6 +230,10 @@ static void begin(struct sim_world *world, struct sim_fault *fault)
         sim_net_target(world, fault->site, fault->other, (uint32_t)(fault->choice % 3),
                        (uint32_t)(fault->choice >> 8 & 63), (uint32_t)(fault->choice >> 16 & 31));
         break;
+    case KIND_PORT:
+        world->stats.stalls++;
+        site->port.stalled_until_ns = fault->end_ns;
+        break;
     case KIND_DISK:
         site->disk.slow_until_ns = world->sites[0].disk.slow_until_ns = fault->end_ns;
         break;
@@ -335,6 +340,7 @@ void sim_faults_end(struct sim_world *world)
         struct sim_site *site = &world->sites[i];
         site->fuse = 0;
         site->disk.slow_until_ns = 0;
+        site->port.stalled_until_ns = 0;
         sim_site_resume(world, site);
         if (site->leaving) { /* it ends at once, and returns with the next tick */
             site->leave_until_ns = world->now_ns;

@@ -16,6 +16,7 @@
 
 #define BURST 32
 #define BURSTS_PER_STEP 8
+#define PORT_PACKETS 512 /* that a port takes before the site must wait */
 #define SPIN_STEPS                                                                                 \
     20000 /* so many passes in a row that neither received nor sent: the loop never sleeps */
 #define LOOP_NS 2000   /* a pass of the loop takes so long at least */
@@ -380,6 +381,8 @@ static void port_push(struct sim_world *world, struct sim_site *site,
         port->room = room;
     }
     uint64_t at_ns = world->now_ns + sim_below(&world->random, world->params.port_ns_max + 1);
+    if (at_ns < port->stalled_until_ns)
+        at_ns = port->stalled_until_ns;
     struct sim_port_packet *new = &port->queue[(port->head + port->count++) % port->room];
     new->packet = *packet;
     new->at_ns = port->last_ns = at_ns > port->last_ns ? at_ns : port->last_ns;
@@ -420,12 +423,15 @@ static bool transmit(struct sim_world *world, struct sim_site *site)
     uint32_t count = BURST;
 
     for (uint32_t burst = 0; count == BURST && burst < BURSTS_PER_STEP; burst++) {
+        if (site->port.count >= PORT_PACKETS)
+            return false; /* it wakes the site when there is room */
         sim_guard_begin();
         count = gx_core_tx(site->core, sim_clock(world, site), packets, BURST);
         sim_guard_end(world, site->index, "gx_core_tx");
         site->idle_steps = count > 0 ? 0 : site->idle_steps;
         for (uint32_t i = 0; i < count && i < BURST; i++) {
-            if (world->params.port_ns_max > 0) {
+            if (world->params.port_ns_max > 0 || site->port.count > 0 ||
+                world->now_ns < site->port.stalled_until_ns) {
                 port_push(world, site, &packets[i]);
                 continue;
             }
@@ -551,6 +557,8 @@ static void sleep_until(struct sim_world *world, struct sim_site *site, bool mor
         if (at_ns < world->now_ns + LOOP_NS)
             at_ns = world->now_ns + LOOP_NS;
     }
+    if (site->port.count >= PORT_PACKETS && at_ns < world->now_ns + SIM_MS)
+        at_ns = world->now_ns + SIM_MS;
     if (site->leaving && at_ns > site->leave_until_ns)
         at_ns = site->leave_until_ns;
     sim_site_wake(world, site, at_ns);

@@ -39,6 +39,7 @@
     SIM_STAT(other_bytes, "offers again with other bytes")                                         \
     SIM_STAT(outages, "full outages")                                                              \
     SIM_STAT(pauses, "pauses")                                                                     \
+    SIM_STAT(stalls, "ports stalled")                                                              \
     SIM_STAT(partitions, "partitions")                                                             \
     SIM_STAT(leaves, "leaves")                                                                     \
     SIM_STAT(lost_writes, "journal entries lost")                                                  \
@@ -149,7 +150,8 @@ struct sim_port {
     struct sim_port_packet *queue; /* ring */
     uint32_t head, count, room;
     uint64_t last_ns;
-    uint32_t *sent; /* owners that gxd has not yet been told about */
+    uint64_t stalled_until_ns; /* nothing leaves before */
+    uint32_t *sent;            /* owners that gxd has not yet been told about */
     uint32_t sent_count, sent_room;
 };
 

@@ -127,6 +127,7 @@ static int teardown(void **state)
     pthread_join(w->main_thread, NULL);
     assert_int_equal(gx_worker_stop(&w->worker, GX_NS_PER_S), 0);
     w->port->ops->close(w->port);
+    w->worker.port = NULL; /* arenas are taken out of a port that is open only */
     gx_core_destroy(w->core);
     gx_control_close(&w->control);
     gx_worker_fini(&w->worker);

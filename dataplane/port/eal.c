@@ -1,0 +1,262 @@
+#include "port/eal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+
+#define ARGS_MAX 64
+#define ARG_BYTES_MAX 512
+#define TEXT_BYTES 4096
+#define MEMORY_MIB 128
+#define HUGE_SYS "/sys/kernel/mm/hugepages"
+
+static struct {
+    bool started, huge;
+    char text[TEXT_BYTES]; /* the arguments, which EAL keeps pointers to */
+    size_t text_bytes;
+    char *argv[ARGS_MAX + 1];
+    int argc;
+    FILE *log;
+    char said[256];
+} eal;
+
+/* ---- what EAL says ---- */
+
+static ssize_t log_write(void *cookie, const char *bytes, size_t count)
+{
+    size_t length = count;
+
+    (void)cookie;
+    while (length && (bytes[length - 1] == '\n' || bytes[length - 1] == ' '))
+        length--;
+    if (length) {
+        if (!eal.said[0]) /* the first is the cause */
+            snprintf(eal.said, sizeof(eal.said), "%.*s", (int)length, bytes);
+        fprintf(stderr, "dpdk: %.*s\n", (int)length, bytes);
+    }
+    return (ssize_t)count;
+}
+
+static void log_open(void)
+{
+    static const cookie_io_functions_t functions = {.write = log_write};
+
+    eal.log = fopencookie(NULL, "w", functions);
+    if (!eal.log)
+        return;
+    setvbuf(eal.log, NULL, _IOLBF, 1024);
+    rte_openlog_stream(eal.log);
+}
+
+const char *gx_eal_said(void)
+{
+    return eal.said;
+}
+
+void gx_eal_forget(void)
+{
+    eal.said[0] = '\0';
+}
+
+/* ---- arguments ---- */
+
+static int arg_add(const char *format, const char *value, char *error, size_t error_bytes)
+{
+    size_t room = sizeof(eal.text) - eal.text_bytes;
+    int length = snprintf(eal.text + eal.text_bytes, room, format, value);
+
+    if (eal.argc == ARGS_MAX || length < 0 || (size_t)length >= room) {
+        snprintf(error, error_bytes, "too many arguments for DPDK's EAL: shorten `eal:`");
+        return -E2BIG;
+    }
+    eal.argv[eal.argc++] = eal.text + eal.text_bytes;
+    eal.text_bytes += (size_t)length + 1;
+    return 0;
+}
+
+static int extra_add(const char *extra, char *error, size_t error_bytes)
+{
+    char words[ARG_BYTES_MAX], *rest = words;
+    int ret = 0;
+
+    if (strlen(extra) >= sizeof(words)) {
+        snprintf(error, error_bytes, "`eal:` is longer than %zu bytes", sizeof(words) - 1);
+        return -E2BIG;
+    }
+    strcpy(words, extra);
+    for (char *word; !ret && (word = strtok_r(rest, " \t\n", &rest));)
+        ret = arg_add("%s", word, error, error_bytes);
+    return ret;
+}
+
+/* The CPUs that the calling thread may run on, "0,2,3". */
+static void cpus_allowed(char *out, size_t out_bytes)
+{
+    cpu_set_t set;
+    size_t at = 0;
+
+    out[0] = '\0';
+    if (sched_getaffinity(0, sizeof(set), &set))
+        CPU_ZERO(&set);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE && at + 8 < out_bytes; cpu++)
+        if (CPU_ISSET(cpu, &set))
+            at += (size_t)snprintf(out + at, out_bytes - at, "%s%u", at ? "," : "", cpu);
+    if (!at)
+        snprintf(out, out_bytes, "0");
+}
+
+/* ---- huge pages ---- */
+
+static uint64_t huge_free_kib(const char *directory)
+{
+    char path[512];
+    unsigned long long pages = 0, kib = 0;
+    FILE *file;
+
+    if (sscanf(directory, "hugepages-%llukB", &kib) != 1)
+        return 0;
+    snprintf(path, sizeof(path), HUGE_SYS "/%s/free_hugepages", directory);
+    file = fopen(path, "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%llu", &pages) != 1)
+        pages = 0;
+    fclose(file);
+    return pages * kib;
+}
+
+static bool huge_enough(uint32_t memory_mib)
+{
+    DIR *directory = opendir(HUGE_SYS);
+    uint64_t kib = 0;
+
+    if (!directory)
+        return false;
+    /* EAL takes what it is asked for from all sizes together. */
+    for (struct dirent *entry; (entry = readdir(directory));)
+        kib += huge_free_kib(entry->d_name);
+    closedir(directory);
+    return kib >= (uint64_t)memory_mib * 1024;
+}
+
+/* EAL makes a directory for its files even when it is told to have none. */
+static void runtime_directory(char *out, size_t out_bytes)
+{
+    const char *base = getenv("XDG_RUNTIME_DIR");
+
+    if (geteuid() == 0)
+        base = "/var/run";
+    else if (!base || access(base, W_OK))
+        base = "/tmp";
+    snprintf(out, out_bytes, "%s", base);
+}
+
+static int args_make(const struct gx_eal_config *config, char *error, size_t error_bytes)
+{
+    uint32_t memory_mib = config->memory_mib ? config->memory_mib : MEMORY_MIB;
+    char number[16], cpus[ARG_BYTES_MAX];
+    int ret;
+
+    eal.argc = 0;
+    eal.text_bytes = 0;
+    eal.huge = geteuid() == 0 && huge_enough(memory_mib);
+    snprintf(number, sizeof(number), "%u", memory_mib);
+    if (config->lcores && config->lcores[0])
+        snprintf(cpus, sizeof(cpus), "%s", config->lcores);
+    else
+        cpus_allowed(cpus, sizeof(cpus));
+
+    ret = arg_add("%s", config->program, error, error_bytes);
+    if (!ret)
+        ret = arg_add("--log-level=*:%s", "error", error, error_bytes);
+    if (!ret)
+        ret = arg_add("--iova-mode=%s", "va", error, error_bytes);
+    if (!ret)
+        ret = arg_add("--lcores=0@(%s)", cpus, error, error_bytes);
+    if (!ret)
+        ret = arg_add("-m%s", number, error, error_bytes);
+    if (!ret)
+        ret = arg_add("%s", "--no-telemetry", error, error_bytes);
+    if (!ret && eal.huge)
+        ret = arg_add("%s", "--in-memory", error, error_bytes);
+    if (!ret && !eal.huge)
+        ret = arg_add("%s", "--no-huge", error, error_bytes);
+    if (!ret && !eal.huge)
+        ret = arg_add("%s", "--no-shconf", error, error_bytes);
+    if (!ret)
+        ret = arg_add("--file-prefix=%s", "gx", error, error_bytes);
+    if (!ret && !config->pci)
+        ret = arg_add("%s", "--no-pci", error, error_bytes);
+    for (uint32_t i = 0; !ret && i < config->vdev_count; i++)
+        ret = arg_add("--vdev=%s", config->vdevs[i], error, error_bytes);
+    if (!ret && config->extra)
+        ret = extra_add(config->extra, error, error_bytes);
+    eal.argv[eal.argc] = NULL;
+    return ret;
+}
+
+int gx_eal_init(const struct gx_eal_config *config, char *error, size_t error_bytes)
+{
+    char base[ARG_BYTES_MAX], path[ARG_BYTES_MAX + 16];
+    cpu_set_t cpus;
+    bool have_cpus;
+    int ret;
+
+    if (eal.started)
+        return 0;
+    ret = args_make(config, error, error_bytes);
+    if (ret)
+        return ret;
+    runtime_directory(base, sizeof(base));
+    if (geteuid() != 0)
+        setenv("XDG_RUNTIME_DIR", base, 1);
+    have_cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0;
+    log_open();
+    if (rte_eal_init(eal.argc, eal.argv) < 0) {
+        ret = rte_errno ? -rte_errno : -EIO;
+        snprintf(error, error_bytes, "DPDK does not start: %s%s%s", strerror(-ret),
+                 eal.said[0] ? "; " : "", eal.said);
+        return ret;
+    }
+    eal.started = true;
+    if (have_cpus)
+        sched_setaffinity(0, sizeof(cpus), &cpus);
+    snprintf(path, sizeof(path), "%s/dpdk/gx", base);
+    rmdir(path); /* empty: see above */
+    snprintf(path, sizeof(path), "%s/dpdk", base);
+    rmdir(path);
+    return 0;
+}
+
+void gx_eal_fini(void)
+{
+    if (!eal.started)
+        return;
+    rte_eal_cleanup();
+    rte_openlog_stream(NULL);
+    if (eal.log)
+        fclose(eal.log);
+    eal.log = NULL;
+    eal.started = false;
+}
+
+bool gx_eal_huge(void)
+{
+    return eal.huge;
+}
+
+int gx_eal_thread(void)
+{
+    if (rte_lcore_id() != LCORE_ID_ANY)
+        return 0;
+    return rte_thread_register() ? -rte_errno : 0;
+}
