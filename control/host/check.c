@@ -110,7 +110,7 @@ static void print_json(const struct gx_ctl *ctl, const struct gx_host *host)
 int gx_ctl_host_check(const struct gx_ctl *ctl, char **arguments)
 {
     struct gx_host host;
-    int code = gx_host_init(&host, ctl, arguments);
+    int code = gx_host_prepare(&host, ctl, arguments);
 
     if (code == GX_CTL_OK) {
         run_checks(&host);

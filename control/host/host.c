@@ -239,7 +239,7 @@ static int configure(struct gx_host *host, const struct gx_ctl *ctl)
     return GX_CTL_OK;
 }
 
-int gx_host_init(struct gx_host *host, const struct gx_ctl *ctl, char **interfaces)
+int gx_host_prepare(struct gx_host *host, const struct gx_ctl *ctl, char **interfaces)
 {
     char path[PATH_MAX];
 

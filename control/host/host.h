@@ -59,7 +59,7 @@ uint64_t gx_host_available_bytes(const struct gx_host *host);
 uint64_t gx_host_huge_pages(const struct gx_host *host);
 
 /* Fills in what gxd needs, from --config or the defaults. An exit code. */
-int gx_host_init(struct gx_host *host, const struct gx_ctl *ctl, char **interfaces);
+int gx_host_prepare(struct gx_host *host, const struct gx_ctl *ctl, char **interfaces);
 void gx_host_fini(struct gx_host *host);
 
 #define GX_HOST_CHECK(function, title, each) void gx_host_check_##function(struct gx_host *host);

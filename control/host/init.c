@@ -246,7 +246,7 @@ static int change_host(const struct gx_ctl *ctl, char **arguments, int (*all)(st
 {
     struct gx_host host;
     struct record r = {.ctl = ctl, .host = &host};
-    int code = gx_host_init(&host, ctl, arguments);
+    int code = gx_host_prepare(&host, ctl, arguments);
 
     if (code == GX_CTL_OK) {
         record_load(&r);
