@@ -87,6 +87,17 @@ int gx_impair_init(struct gx_impair *impair, const struct gx_impair_config *conf
     return 0;
 }
 
+void gx_impair_set_rate(struct gx_impair *impair, uint64_t rate_bps)
+{
+    if (rate_bps == impair->config.rate_bps)
+        return;
+    /* The rest is less than a ns, in units of the old rate. */
+    impair->busy_ns += impair->busy_rest > 0;
+    impair->busy_rest = 0;
+    impair->config.rate_bps = rate_bps;
+    impair->queue_ns = gx_impair_serialise_ns(rate_bps, impair->config.queue_bytes);
+}
+
 /* Takes the frame into the queue and says when its last bit leaves; false when the queue is full.
  */
 static bool serialise(struct gx_impair *impair, uint64_t now_ns, uint32_t frame_bytes,

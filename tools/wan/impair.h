@@ -117,6 +117,10 @@ int gx_impair_init(struct gx_impair *impair, const struct gx_impair_config *conf
 void gx_impair_packet(struct gx_impair *impair, uint64_t now_ns, uint32_t frame_bytes,
                       struct gx_verdict *out);
 
+/* From now on another rate. What is in the queue leaves at the rate at which it entered; the queue
+ * keeps its size in bytes. */
+void gx_impair_set_rate(struct gx_impair *impair, uint64_t rate_bps);
+
 /* The default queue: one bandwidth-delay product (rate * 2 * delay) and
  * GX_IMPAIR_QUEUE_SLACK_BYTES. */
 uint64_t gx_impair_queue_bytes(uint64_t rate_bps, uint64_t delay_ns);
