@@ -31,22 +31,23 @@ PYTHON ?= python3
 
 SOVERSION := 0
 
-INCLUDES := -Idataplane -Idataplane/api -Itrainer -Itools -Icontrol -Itests -I.
-# -ffp-contract=off: a fused multiply-add rounds once instead of twice, and sites must agree on every bit.
-CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
-              -pthread $(SAN_FLAGS) $(INCLUDES) $(DPDK_DEFINE) $(CFLAGS)
-LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
-
 # DPDK is optional. Its headers are not ours to warn about, hence -isystem.
 HAVE_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
 ifeq ($(DPDK),no)
 HAVE_DPDK :=
 endif
 ifneq ($(HAVE_DPDK),)
-DPDK_CFLAGS := $(patsubst -I%,-isystem%,$(shell pkg-config --cflags libdpdk))
+# rte_dev_dma_map() and rte_thread_register() are "experimental" in 22.11 and stable since.
+DPDK_CFLAGS := -DALLOW_EXPERIMENTAL_API $(patsubst -I%,-isystem%,$(shell pkg-config --cflags libdpdk))
 DPDK_LIBS   := $(shell pkg-config --libs libdpdk) -lrte_net_ring
 DPDK_DEFINE := -DGX_DPDK
 endif
+
+INCLUDES := -Idataplane -Idataplane/api -Itrainer -Itools -Icontrol -Itests -I.
+# -ffp-contract=off: a fused multiply-add rounds once instead of twice, and sites must agree on every bit.
+CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
+              -pthread $(SAN_FLAGS) $(INCLUDES) $(DPDK_DEFINE) $(CFLAGS)
+LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
 LIBS := -Wl,--as-needed -luring -lisal -lxxhash -lsodium -lcyaml -lyaml -ljansson $(DPDK_LIBS) -lm
 
 # ---- sources: one list a part; a file with a main() is a program, the rest of its folder its library ----

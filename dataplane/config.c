@@ -167,6 +167,55 @@ static int set_address(struct loader *l, unsigned line, const char *key, const c
     return 0;
 }
 
+/* "10.0.0.1/24", or without the prefix "10.0.0.1". Returns the IP version's family, 0: neither. */
+static int host_family(const char *text, bool prefix)
+{
+    char host[GX_CONFIG_ADDRESS_MAX], *end;
+    const char *slash = strchr(text, '/');
+    size_t length = slash ? (size_t)(slash - text) : strlen(text);
+    uint8_t bytes[16];
+    int family;
+    unsigned long bits;
+
+    if (length >= sizeof(host) || (slash != NULL) != prefix)
+        return 0;
+    memcpy(host, text, length);
+    host[length] = '\0';
+    family = strchr(host, ':') ? AF_INET6 : AF_INET;
+    if (inet_pton(family, host, bytes) != 1)
+        return 0;
+    if (!prefix)
+        return family;
+    bits = strtoul(slash + 1, &end, 10);
+    return slash[1] >= '0' && slash[1] <= '9' && !*end && bits > 0 &&
+                   bits <= (family == AF_INET ? 32 : 128)
+               ? family
+               : 0;
+}
+
+static int set_host(struct loader *l, enum gx_config_key key, const char *text, bool prefix,
+                    char *out)
+{
+    if (strlen(text) >= GX_CONFIG_ADDRESS_MAX || !host_family(text, prefix))
+        return gx_config_fail(l->file, l->file->lines[key], "%s: '%s' is not %s",
+                              gx_config_keys[key].path, text,
+                              prefix ? "a numeric address with the length of its network's prefix: "
+                                       "10.0.0.1/24 or \"2001:db8::1/64\""
+                                     : "a numeric address: 10.0.0.254");
+    strcpy(out, text);
+    return 0;
+}
+
+static int set_cpus(struct loader *l, const char *text, char *out)
+{
+    if (strlen(text) >= GX_CONFIG_ADDRESS_MAX || text[strspn(text, "0123456789,-")] ||
+        text[0] < '0' || text[0] > '9')
+        return gx_config_fail(l->file, l->file->lines[GX_KEY_lcores],
+                              "lcores: '%s' is not a list of CPUs: \"2\" or \"2,4-5\"", text);
+    strcpy(out, text);
+    return 0;
+}
+
 static int set_path(struct loader *l, enum gx_config_key key, const char *text, char *out,
                     size_t out_bytes)
 {
@@ -269,6 +318,18 @@ static int set_value(struct loader *l, enum gx_config_key key, const char *text)
         return set_name(l, l->file->lines[key], "site", text, c->site);
     case GX_KEY_port_udp:
         return set_address(l, l->file->lines[key], "port.udp", text, c->port_udp);
+    case GX_KEY_port_device:
+        return set_path(l, key, text, c->port_device, sizeof(c->port_device));
+    case GX_KEY_port_address:
+        return set_host(l, key, text, true, c->port_address);
+    case GX_KEY_port_gateway:
+        return set_host(l, key, text, false, c->port_gateway);
+    case GX_KEY_port_udp_port:
+        return set_count(l, key, text, 1, UINT16_MAX, &c->port_udp_port);
+    case GX_KEY_lcores:
+        return set_cpus(l, text, c->lcores);
+    case GX_KEY_eal:
+        return set_path(l, key, text, c->eal, sizeof(c->eal));
     case GX_KEY_socket:
         return set_path(l, key, text, c->socket, sizeof(c->socket));
     case GX_KEY_state:
@@ -365,12 +426,50 @@ static int set_derived(struct loader *l)
     return 0;
 }
 
+/* What belongs to a device stands with a device, and a device has what it needs. Gives the port's IP version. */
+static int set_port(struct loader *l, int *family)
+{
+    static const enum gx_config_key with_device[] = {
+        GX_KEY_port_address, GX_KEY_port_gateway, GX_KEY_port_udp_port, GX_KEY_lcores, GX_KEY_eal};
+    const struct gx_config *c = l->config;
+    const unsigned *lines = l->file->lines;
+    struct endpoint port;
+
+    if (!c->port_device[0]) {
+        for (size_t i = 0; i < sizeof(with_device) / sizeof(with_device[0]); i++)
+            if (lines[with_device[i]])
+                return gx_config_fail(l->file, lines[with_device[i]],
+                                      "%s: belongs to port.device, which is not given",
+                                      gx_config_keys[with_device[i]].path);
+        endpoint_parse(c->port_udp, &port);
+        *family = port.family;
+        return 0;
+    }
+    if (c->port_udp[0])
+        return gx_config_fail(l->file, lines[GX_KEY_port_device],
+                              "port.device: port.udp is given too (line %u): keep one",
+                              lines[GX_KEY_port_udp]);
+    if (!c->port_address[0])
+        return gx_config_fail(l->file, lines[GX_KEY_port_device],
+                              "port.address is missing: port.device needs an address of its own, "
+                              "such as 10.0.0.1/24");
+    *family = host_family(c->port_address, true);
+    if (c->port_gateway[0] && host_family(c->port_gateway, false) != *family)
+        return gx_config_fail(l->file, lines[GX_KEY_port_gateway],
+                              "port.gateway: '%s' is of another IP version than port.address '%s'",
+                              c->port_gateway, c->port_address);
+    return 0;
+}
+
 static int set_self(struct loader *l)
 {
     struct gx_config *c = l->config;
-    struct endpoint port, own;
+    struct endpoint own;
+    int family = 0, rc = set_port(l, &family);
     char names[GX_SITES_MAX * (GX_NAME_MAX + 2)] = "";
 
+    if (rc != 0)
+        return rc;
     for (c->self = 0; c->self < c->site_count; c->self++) {
         if (strcmp(c->sites[c->self].name, c->site) == 0)
             break;
@@ -380,14 +479,14 @@ static int set_self(struct loader *l)
     if (c->self == c->site_count)
         return gx_config_fail(l->file, l->file->lines[GX_KEY_site],
                               "site: '%s' is not in `sites`, which has %s", c->site, names);
-    endpoint_parse(c->port_udp, &port);
     for (unsigned i = 0; i < c->site_count; i++) {
         endpoint_parse(c->sites[i].address, &own);
-        if (own.family != port.family)
-            return gx_config_fail(l->file, l->file->site_lines[i][1],
-                                  "sites[%u].address: '%s' is IPv%d, but port.udp '%s' is IPv%d", i,
-                                  c->sites[i].address, own.family == AF_INET ? 4 : 6, c->port_udp,
-                                  port.family == AF_INET ? 4 : 6);
+        if (own.family != family)
+            return gx_config_fail(
+                l->file, l->file->site_lines[i][1],
+                "sites[%u].address: '%s' is IPv%d, but %s '%s' is IPv%d", i, c->sites[i].address,
+                own.family == AF_INET ? 4 : 6, c->port_device[0] ? "port.address" : "port.udp",
+                c->port_device[0] ? c->port_address : c->port_udp, family == AF_INET ? 4 : 6);
     }
     return 0;
 }

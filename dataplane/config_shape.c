@@ -10,6 +10,10 @@
 
 #define TYPE_NAME "name"
 #define TYPE_ADDRESS "address"
+#define TYPE_NETWORK "network"
+#define TYPE_HOST "host"
+#define TYPE_CPUS "CPUs"
+#define TYPE_TEXT "text"
 #define TYPE_PATH "path"
 #define TYPE_RATE "rate"
 #define TYPE_BYTES "size"
@@ -266,6 +270,10 @@ static int check_mapping(struct gx_config_file *file, yaml_document_t *document,
 
 static int check_required(struct gx_config_file *file)
 {
+    if (!file->lines[GX_KEY_port_udp] && !file->lines[GX_KEY_port_device])
+        return gx_config_fail(file, 1,
+                              "`port` is missing: {udp: \"10.0.0.1:7440\"}, or "
+                              "{device: \"net_af_xdp0,iface=eth1\", address: 10.0.0.1/24}");
     for (int key = 0; key < GX_KEY_COUNT; key++)
         if (!gx_config_keys[key].text && gx_config_key_scope(key) != GX_SCOPE_SITE &&
             file->lines[key] == 0)

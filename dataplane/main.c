@@ -90,8 +90,11 @@ static int links_configure(struct gxd *gxd)
             return -EINVAL;
         }
         if (!gxd->port->ops->reaches(gxd->port, &links->addrs[i])) {
-            gx_error_log("site %s at %s is not reached from port %s: give both IPv4 or both IPv6",
-                         config->sites[i].name, config->sites[i].address, config->port_udp);
+            gx_error_log("site %s at %s is not reached from port %s: %s", config->sites[i].name,
+                         config->sites[i].address,
+                         config->port_device[0] ? config->port_address : config->port_udp,
+                         config->port_device[0] ? "it is on another network: give port.gateway"
+                                                : "give both IPv4 or both IPv6");
             return -EINVAL;
         }
         v6 |= gx_addr_is_v6(&links->addrs[i]);
@@ -218,8 +221,17 @@ static int signals_open(struct gxd *gxd)
 
 static int port_open(struct gxd *gxd)
 {
-    struct gx_port_config config = {.address = gxd->config.port_udp};
-    char error[256];
+    const struct gx_config *c = &gxd->config;
+    struct gx_port_config config = {
+        .address = c->port_device[0] ? c->port_address : c->port_udp,
+        .device = c->port_device,
+        .gateway = c->port_gateway,
+        .udp_port = (uint16_t)c->port_udp_port,
+        .mtu = c->mtu,
+        .lcores = c->lcores,
+        .eal = c->eal,
+    };
+    char error[512];
     int ret = gx_port_open(&config, &gxd->port, error, sizeof(error));
 
     if (ret)

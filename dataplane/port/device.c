@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
+#include <rte_log.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_mbuf_pool_ops.h>
@@ -165,7 +167,34 @@ uint32_t gx_device_iface_mtu(const char *iface)
     return iface_ioctl(iface, SIOCGIFMTU, &request) ? 0 : (uint32_t)request.ifr_mtu;
 }
 
-bool gx_device_link_up(const struct gx_device *device)
+void gx_device_mtu_refresh(struct gx_device *device)
+{
+    uint32_t mtu = 0;
+
+    if (device->iface[0] && device->kind != GX_DEVICE_NIC)
+        mtu = gx_device_iface_mtu(device->iface);
+    if (mtu && mtu < device->frame_mtu)
+        device->mtu = mtu;
+    else if (mtu)
+        device->mtu = device->frame_mtu;
+}
+
+/* The driver connects in start only, and start fails while there is no server. */
+static bool memif_up(struct gx_device *device)
+{
+    struct rte_eth_link link = {0};
+
+    if (device->started && !rte_eth_link_get_nowait(device->port_id, &link) && link.link_status)
+        return true;
+    if (!device->client)
+        return false;
+    if (device->started)
+        rte_eth_dev_stop(device->port_id);
+    device->started = rte_eth_dev_start(device->port_id) == 0;
+    return false;
+}
+
+bool gx_device_link_up(struct gx_device *device)
 {
     struct rte_eth_link link = {0};
     struct ifreq request;
@@ -176,6 +205,8 @@ bool gx_device_link_up(const struct gx_device *device)
                (request.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
     if (device->kind == GX_DEVICE_RING)
         return true;
+    if (device->kind == GX_DEVICE_MEMIF)
+        return memif_up(device);
     return rte_eth_link_get_nowait(device->port_id, &link) == 0 && link.link_status;
 }
 
@@ -398,6 +429,19 @@ static int device_fail(const struct gx_device *device, const char *what, int ret
     return ret;
 }
 
+/* What libbpf and libxdp say without being asked would be errors in a log; they come with the driver's plugin. */
+static void xdp_quiet(void)
+{
+    void *(*set_print)(void *);
+
+    *(void **)&set_print = dlsym(RTLD_DEFAULT, "libbpf_set_print");
+    if (set_print)
+        set_print(NULL);
+    *(void **)&set_print = dlsym(RTLD_DEFAULT, "libxdp_set_print");
+    if (set_print)
+        set_print(NULL);
+}
+
 static int device_probe(struct gx_device *device, const char *text, char *error, size_t error_bytes)
 {
     int ret;
@@ -405,6 +449,16 @@ static int device_probe(struct gx_device *device, const char *text, char *error,
     if (!rte_eth_dev_get_port_by_name(device->name, &device->port_id))
         return 0; /* EAL found it, by `vdevs`, `eal:` or on the PCI bus */
     memif_unlink(text);
+    if (device->kind == GX_DEVICE_MEMIF) {
+        char role[16];
+
+        /* Without a role it is a client; one that waits for its server need not say so again and again. */
+        device_value(text, "role", role, sizeof(role));
+        device->client = strcmp(role, "server") != 0 && strcmp(role, "master") != 0;
+        rte_log_set_level_pattern("pmd.net.memif", RTE_LOG_CRIT);
+    }
+    if (device->kind == GX_DEVICE_AF_XDP)
+        xdp_quiet();
     ret = rte_dev_probe(text);
     if (ret)
         return device_fail(device, "cannot be opened", ret, error, error_bytes);
@@ -451,6 +505,7 @@ static void device_mtu(struct gx_device *device, uint32_t *frame_bytes, struct r
     }
     if (device->mtu + ETHERNET_BYTES > *frame_bytes)
         *frame_bytes = device->mtu + ETHERNET_BYTES;
+    device->frame_mtu = device->mtu;
 }
 
 static int queue_open(struct gx_device *device, uint16_t queue,
@@ -571,7 +626,8 @@ int gx_device_start(struct gx_device *device, char *error, size_t error_bytes)
 
     gx_eal_forget();
     ret = rte_eth_dev_start(device->port_id);
-    if (ret)
+    device->started = ret == 0;
+    if (ret && !device->client)
         return device_fail(device, "does not start", ret, error, error_bytes);
     return 0;
 }

@@ -48,7 +48,10 @@ struct gx_device {
     enum gx_device_kind kind;
     uint16_t port_id;
     uint16_t queue_count;
-    uint32_t mtu; /* as the interface has it now: IP bytes */
+    bool started; /* false: a memif client waits for its server; no burst before that */
+    bool client;
+    uint32_t mtu;       /* as the interface has it now: IP bytes */
+    uint32_t frame_mtu; /* what it was when the buffers were made: more is not sent */
     uint8_t mac[6];
     bool segments;                  /* takes frames of several mbufs */
     bool ip_checksum, udp_checksum; /* the device fills them in */
@@ -68,7 +71,10 @@ void gx_device_close(struct gx_device *device);
 
 /* Memory for gx_eal_config.memory_mib, so that this device's pools fit: count what is open together. */
 uint32_t gx_device_memory_mib(const struct gx_device_config *config);
-bool gx_device_link_up(const struct gx_device *device);
+/* A memif client that has no server tries to reach it here. For the thread of the bursts; costs system calls. */
+bool gx_device_link_up(struct gx_device *device);
+/* Reads the kernel's MTU again, where the device stands on an interface: others may change it. */
+void gx_device_mtu_refresh(struct gx_device *device);
 /* The kernel's MTU of `iface`, 0 when it is not there. */
 uint32_t gx_device_iface_mtu(const char *iface);
 

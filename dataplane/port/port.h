@@ -27,8 +27,16 @@ struct gx_rx {
 };
 
 struct gx_port_config {
-    const char *address;   /* local "host:port", numeric; the port may be 0 */
+    const char
+        *address; /* local "host:port", numeric; the port may be 0. A device: "10.0.0.1/24" */
     uint64_t buffer_bytes; /* wanted in each direction from the system; 0: the default */
+    /* A DPDK device instead of the kernel's UDP; NULL or "": no. */
+    const char *device;  /* device string, "net_af_xdp0,iface=eth0" */
+    const char *gateway; /* numeric; NULL or "": none */
+    uint16_t udp_port;
+    uint32_t mtu;       /* of the largest IP packet to be sent; the device's may be larger */
+    const char *lcores; /* CPUs of the thread that moves packets; NULL or "": all */
+    const char *eal;    /* more arguments for DPDK's EAL; NULL or "": none */
 };
 
 struct gx_port_stats {
@@ -39,6 +47,17 @@ struct gx_port_stats {
     uint64_t tx_retries; /* bursts that waited for room in the system */
     uint64_t rx_dropped; /* truncated or from an address that is no IP address */
     int last_error;      /* errno of the last tx_errors, positive */
+    /* Payload bytes, by what the port did with them. The kernel's own copies (sockets) are not seen here. */
+    uint64_t tx_external_bytes;      /* sent from where they lie */
+    uint64_t tx_copied_driver_bytes; /* copied once: the driver sends only from memory of its own */
+    uint64_t
+        tx_copied_memory_bytes; /* copied once: this memory is not registered with the device */
+    uint64_t rx_copied_bytes;   /* came in several pieces */
+    uint64_t tx_unresolved;     /* packets lost: the peer's MAC address was not known yet */
+    uint64_t pool_empty;        /* times that no packet buffer was free */
+    uint64_t link_downs;
+    uint64_t rx_missed; /* dropped by driver or kernel before us: no room */
+    bool link_down;
 };
 
 struct gx_port_ops;
@@ -71,12 +90,18 @@ struct gx_port_ops {
     /* Eventfds that end a sleep. They are never read: only the moment of a write counts. -ENOSPC: too many. */
     int (*watch)(struct gx_port *port, int fd);
     void (*unwatch)(struct gx_port *port, int fd);
+    /* Main's, optional. Memory from which payloads will be sent (whole pages), before the first and after the last of
+     * them: a device that needs to know it can then send from there. 0 or -errno: sent by copy. */
+    int (*memory_add)(struct gx_port *port, void *base, size_t bytes);
+    void (*memory_remove)(struct gx_port *port, void *base, size_t bytes);
 };
 
 extern const struct gx_port_ops gx_port_uring;
 extern const struct gx_port_ops gx_port_socket;
+extern const struct gx_port_ops gx_port_dpdk; /* only in a build with DPDK */
 
-/* Opens the best port for a UDP address: io_uring, or plain sockets where that is not permitted. */
+/* Opens the device if there is one, else the best port for a UDP address: io_uring, or plain sockets where that is not
+ * permitted. */
 int gx_port_open(const struct gx_port_config *config, struct gx_port **port, char *error,
                  size_t error_bytes);
 /* Binds the release upcall and starts the port in the calling thread. */

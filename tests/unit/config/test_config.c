@@ -205,12 +205,51 @@ static void a_second_document_is_refused(void **state)
     refused(SMALLEST "---\nrate: 1Mbit\n", 10, "a second document starts here: only one is read");
 }
 
+static void a_device_takes_the_place_of_the_udp_port(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        load("site: a\nport: {device: \"net_af_xdp0,iface=eth1\", address: 10.0.0.1/24, "
+             "gateway: 10.0.0.254, udp_port: 7441}\nlcores: \"2,4-5\"\neal: \"-v\"\n"
+             "rate: 1Gbit\nsites:\n  - {name: a, address: \"10.0.0.1:7441\"}\n"),
+        0);
+    assert_string_equal(config.port_udp, "");
+    assert_string_equal(config.port_device, "net_af_xdp0,iface=eth1");
+    assert_string_equal(config.port_address, "10.0.0.1/24");
+    assert_string_equal(config.port_gateway, "10.0.0.254");
+    assert_int_equal(config.port_udp_port, 7441);
+    assert_string_equal(config.lcores, "2,4-5");
+    assert_string_equal(config.eal, "-v");
+}
+
+static void a_port_is_udp_or_a_device(void **state)
+{
+#define REST "rate: 1Gbit\nsites:\n  - {name: a, address: \"10.0.0.1:7440\"}\n"
+    (void)state;
+    refused(
+        "site: a\nport:\n  udp: \"10.0.0.1:1\"\n  device: net_ring0\n  address: 10.0.0.1/8\n" REST,
+        4, "port.device: port.udp is given too (line 3): keep one");
+    refused(
+        "site: a\nport: {device: net_ring0}\n" REST, 2,
+        "port.address is missing: port.device needs an address of its own, such as 10.0.0.1/24");
+    refused("site: a\nport: {device: net_ring0, address: 10.0.0.1}\n" REST, 2,
+            "port.address: '10.0.0.1' is not a numeric address with the length of its network's "
+            "prefix: 10.0.0.1/24 or \"2001:db8::1/64\"");
+    refused("site: a\nport: {udp: \"10.0.0.1:1\"}\nlcores: \"1\"\n" REST, 3,
+            "lcores: belongs to port.device, which is not given");
+    refused("site: a\nport: {device: net_ring0, address: 10.0.0.1/8}\nlcores: all\n" REST, 3,
+            "lcores: 'all' is not a list of CPUs: \"2\" or \"2,4-5\"");
+    refused("site: a\nport: {device: net_ring0, address: 10.0.0.1/8, gateway: \"::1\"}\n" REST, 2,
+            "port.gateway: '::1' is of another IP version than port.address '10.0.0.1/8'");
+#undef REST
+}
+
 static void a_missing_key_is_named(void **state)
 {
     (void)state;
     refused("site: a\n", 1,
-            "`port.udp` is missing: address and port that packets enter and leave by (kernel "
-            "UDP)");
+            "`port` is missing: {udp: \"10.0.0.1:7440\"}, or "
+            "{device: \"net_af_xdp0,iface=eth1\", address: 10.0.0.1/24}");
     refused("site: a\nport: {udp: \"127.0.0.1:7440\"}\nrate: 1Mbit\n", 1,
             "`sites` is missing: list every site, this one included");
     refused("site: a\nsites:\n  - {name: a}\n", 3, "sites[0] lacks `address`");
@@ -473,6 +512,8 @@ int main(void)
         cmocka_unit_test(a_wrong_shape_is_refused),
         cmocka_unit_test(text_that_is_not_yaml_names_the_line),
         cmocka_unit_test(a_second_document_is_refused),
+        cmocka_unit_test(a_device_takes_the_place_of_the_udp_port),
+        cmocka_unit_test(a_port_is_udp_or_a_device),
         cmocka_unit_test(a_missing_key_is_named),
         cmocka_unit_test(a_value_that_is_no_unit_is_quoted),
         cmocka_unit_test(numbers_have_limits),

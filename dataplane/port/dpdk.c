@@ -1,0 +1,409 @@
+/* A port on a DPDK device: the kernel is not in the packets' way. The small IP host that this takes is net/, what each
+ * driver needs is device.c, sending is dpdk_tx.c; here is the rest: receiving, sleeping, opening. */
+#include "port/dpdk.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+
+#include "gx_assert.h"
+#include "port/clock.h"
+#include "port/eal.h"
+
+#define SLEEP_MAX_NS GX_NS_PER_MS     /* where packets do not end a sleep */
+#define RETRY_NS (100 * GX_NS_PER_US) /* a full device is tried again */
+#define LINK_NS (250 * GX_NS_PER_MS)
+#define POOL_MIB 8 /* headers and empty mbufs: see dpdk_tx.c */
+
+static struct gx_dpdk *dpdk_of(const struct gx_port *port)
+{
+    return (struct gx_dpdk *)(uintptr_t)port;
+}
+
+/* ---- receiving ---- */
+
+/* A frame in several pieces, or one that others may read too, is copied into a buffer of ours. NULL: no room. */
+static struct rte_mbuf *flatten(struct gx_dpdk *d, struct rte_mbuf *mbuf)
+{
+    struct rte_mbuf *flat;
+
+    if (mbuf->nb_segs == 1 && RTE_MBUF_DIRECT(mbuf) && rte_mbuf_refcnt_read(mbuf) == 1)
+        return mbuf;
+    flat = rte_pktmbuf_alloc(d->device.pools[d->queue]);
+    if (!flat)
+        d->base.stats.pool_empty++;
+    if (flat && mbuf->pkt_len <= rte_pktmbuf_tailroom(flat)) {
+        char *to = rte_pktmbuf_append(flat, (uint16_t)mbuf->pkt_len);
+        const void *from = rte_pktmbuf_read(mbuf, 0, mbuf->pkt_len, to);
+
+        if (from && from != to)
+            memcpy(to, from, mbuf->pkt_len);
+        d->base.stats.rx_copied_bytes += mbuf->pkt_len;
+    } else {
+        rte_pktmbuf_free(flat);
+        flat = NULL;
+    }
+    rte_pktmbuf_free(mbuf);
+    return flat;
+}
+
+/* True: `out` is a packet, and the mbuf is held. */
+static bool frame_rx(struct gx_dpdk *d, struct rte_mbuf *mbuf, uint64_t now, struct gx_rx *out)
+{
+    struct gx_host_rx got;
+    uint32_t room;
+
+    mbuf = flatten(d, mbuf);
+    if (!mbuf) {
+        d->base.stats.rx_dropped++;
+        return false;
+    }
+    room = (uint32_t)mbuf->data_len + rte_pktmbuf_tailroom(mbuf);
+    switch (
+        gx_host_rx(&d->host, now, rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->data_len, room, &got)) {
+    case GX_HOST_UDP:
+        *out = (struct gx_rx){got.from, got.payload, got.payload_bytes};
+        d->held[d->held_count++] = mbuf;
+        return true;
+    case GX_HOST_REPLY:
+        mbuf->data_len = (uint16_t)got.reply_bytes;
+        mbuf->pkt_len = got.reply_bytes;
+        mbuf->ol_flags = 0;
+        gx_dpdk_send(d, mbuf);
+        return false;
+    case GX_HOST_DONE:
+        break;
+    case GX_HOST_DROP:
+        d->base.stats.rx_dropped++;
+        break;
+    }
+    rte_pktmbuf_free(mbuf);
+    return false;
+}
+
+/* ---- house ---- */
+
+static void link_check(struct gx_dpdk *d, uint64_t now)
+{
+    struct gx_device_drops drops;
+    bool down;
+
+    if (now - d->link_ns < LINK_NS)
+        return;
+    d->link_ns = now;
+    down = !gx_device_link_up(&d->device);
+    if (down && !d->base.stats.link_down)
+        d->base.stats.link_downs++;
+    if (!down && d->base.stats.link_down)
+        gx_host_announce(&d->host, now);
+    d->base.stats.link_down = down;
+    gx_device_mtu_refresh(&d->device);
+    gx_device_drops(&d->device, &drops);
+    d->base.stats.rx_missed = drops.rx_missed + drops.rx_no_mbuf;
+}
+
+static void speak(struct gx_dpdk *d, uint64_t now)
+{
+    while (!d->pending_count && gx_host_wake(&d->host) <= now) {
+        struct rte_mbuf *mbuf = rte_pktmbuf_alloc(d->device.pools[d->queue]);
+        uint32_t bytes;
+
+        if (!mbuf) {
+            d->base.stats.pool_empty++;
+            return;
+        }
+        bytes = gx_host_poll(&d->host, now, rte_pktmbuf_mtod(mbuf, uint8_t *));
+        mbuf->data_len = (uint16_t)bytes;
+        mbuf->pkt_len = bytes;
+        if (bytes)
+            gx_dpdk_send(d, mbuf);
+        else
+            rte_pktmbuf_free(mbuf);
+    }
+}
+
+static uint32_t dpdk_rx(struct gx_port *port, struct gx_rx *out, uint32_t max)
+{
+    struct gx_dpdk *d = dpdk_of(port);
+    struct rte_mbuf *mbufs[GX_PORT_BURST];
+    uint64_t now = gx_clock_ns();
+    uint32_t n = 0, count;
+
+    rte_pktmbuf_free_bulk(d->held, d->held_count);
+    d->held_count = 0;
+    gx_dpdk_flush(d, now);
+    gx_dpdk_reclaim(d, now);
+    link_check(d, now);
+    speak(d, now);
+    if (max > GX_PORT_BURST)
+        max = GX_PORT_BURST;
+    count =
+        d->device.started ? rte_eth_rx_burst(d->device.port_id, d->queue, mbufs, (uint16_t)max) : 0;
+    for (uint32_t i = 0; i < count; i++)
+        n += frame_rx(d, mbufs[i], now, &out[n]);
+    d->more = count > 0;
+    port->stats.rx_packets += n;
+    port->stats.rx_bursts += count > 0;
+    return n;
+}
+
+/* ---- sleeping ---- */
+
+/* Returns at once while the last rx brought anything: a driver's descriptor is asked only when its ring was empty. */
+static void dpdk_sleep(struct gx_port *port, uint64_t until_ns)
+{
+    struct gx_dpdk *d = dpdk_of(port);
+    uint64_t now = gx_clock_ns(), due = gx_host_wake(&d->host), max = until_ns;
+    struct epoll_event events[8];
+    struct timespec left;
+
+    if (due < until_ns)
+        until_ns = due;
+    if (d->pending_count)
+        max = now + RETRY_NS;
+    else if (!d->wakes || (d->external && d->free_count < GX_DPDK_SLOTS))
+        max = now + SLEEP_MAX_NS;
+    if (max < until_ns)
+        until_ns = max;
+    if (d->more || until_ns <= now)
+        return;
+    left.tv_sec = (time_t)((until_ns - now) / GX_NS_PER_S);
+    left.tv_nsec = (long)((until_ns - now) % GX_NS_PER_S);
+    epoll_pwait2(d->epoll_fd, events, 8, &left, NULL);
+}
+
+/* Edge-triggered: an eventfd need not be read to make the next sleep a sleep again. */
+static int dpdk_watch(struct gx_port *port, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data = {.fd = fd}};
+
+    return epoll_ctl(dpdk_of(port)->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static void dpdk_unwatch(struct gx_port *port, int fd)
+{
+    epoll_ctl(dpdk_of(port)->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static int sleep_open(struct gx_dpdk *d)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data = {.fd = d->device.wake_fds[d->queue]}};
+
+    d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (d->epoll_fd < 0)
+        return -errno;
+    d->wakes =
+        event.data.fd >= 0 && epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, event.data.fd, &event) == 0;
+    return 0;
+}
+
+/* ---- memory ---- */
+
+static int dpdk_memory_add(struct gx_port *port, void *base, size_t bytes)
+{
+    struct gx_dpdk *d = dpdk_of(port);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    struct rte_eth_dev_info info;
+    uint32_t i = 0;
+    int ret;
+
+    if (!d->external || !d->device.registered)
+        return 0;
+    while (i < GX_DPDK_REGIONS_MAX && d->regions[i].bytes)
+        i++;
+    if (i == GX_DPDK_REGIONS_MAX)
+        return -ENOSPC;
+    ret = rte_eth_dev_info_get(d->device.port_id, &info);
+    if (!ret && rte_extmem_register(base, bytes, NULL, 0, page))
+        ret = -rte_errno;
+    if (ret)
+        return ret;
+    if (rte_dev_dma_map(info.device, base, (uint64_t)(uintptr_t)base, bytes)) {
+        ret = -rte_errno;
+        rte_extmem_unregister(base, bytes);
+        return ret;
+    }
+    d->regions[i].base = (uintptr_t)base;
+    /* Release: who sees the size sees the base. */
+    __atomic_store_n(&d->regions[i].bytes, bytes, __ATOMIC_RELEASE);
+    return 0;
+}
+
+static void dpdk_memory_remove(struct gx_port *port, void *base, size_t bytes)
+{
+    struct gx_dpdk *d = dpdk_of(port);
+    struct rte_eth_dev_info info;
+
+    for (uint32_t i = 0; i < GX_DPDK_REGIONS_MAX; i++) {
+        if (!d->regions[i].bytes || d->regions[i].base != (uintptr_t)base)
+            continue;
+        __atomic_store_n(&d->regions[i].bytes, 0, __ATOMIC_RELEASE);
+        if (!rte_eth_dev_info_get(d->device.port_id, &info))
+            rte_dev_dma_unmap(info.device, base, (uint64_t)(uintptr_t)base, bytes);
+        rte_extmem_unregister(base, bytes);
+    }
+}
+
+/* ---- opening ---- */
+
+static bool is_pci(const char *device)
+{
+    return strncmp(device, "net_", 4) != 0 && strncmp(device, "eth_", 4) != 0;
+}
+
+static int dpdk_start(struct gx_port *port)
+{
+    struct gx_dpdk *d = dpdk_of(port);
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    for (const char *at = d->lcores; *at; at += strspn(at, ",")) {
+        char *end;
+        unsigned long first = strtoul(at, &end, 10), last = first;
+
+        if (*end == '-')
+            last = strtoul(end + 1, &end, 10);
+        for (; first <= last && first < CPU_SETSIZE; first++)
+            CPU_SET(first, &set);
+        if (end == at)
+            break;
+        at = end;
+    }
+    if (CPU_COUNT(&set) && pthread_setaffinity_np(pthread_self(), sizeof(set), &set))
+        return -EINVAL;
+    return gx_eal_thread();
+}
+
+static void dpdk_close(struct gx_port *port)
+{
+    struct gx_dpdk *d = dpdk_of(port);
+
+    rte_pktmbuf_free_bulk(d->held, d->held_count);
+    rte_pktmbuf_free_bulk(d->pending + d->pending_first, d->pending_count);
+    rte_pktmbuf_free_bulk(d->copy_stash, d->copy_count);
+    d->copy_count = 0;
+    gx_device_close(&d->device);
+    gx_dpdk_tx_fini(d);
+    if (d->epoll_fd >= 0)
+        close(d->epoll_fd);
+    free(d);
+}
+
+static int host_open(struct gx_dpdk *d, const struct gx_port_config *config, char *error,
+                     size_t error_bytes)
+{
+    struct gx_host_config host = {
+        .address = config->address,
+        .gateway = config->gateway,
+        .udp_port = config->udp_port,
+        .ip_checksum = d->device.ip_checksum,
+        .udp_checksum = d->device.udp_checksum,
+    };
+
+    memcpy(host.mac, d->device.mac, sizeof(host.mac));
+    if (config->mtu > d->device.mtu) {
+        snprintf(error, error_bytes,
+                 "device %s: its MTU is %u, less than `mtu: %u`: set `mtu: %u`%s%s", d->device.name,
+                 d->device.mtu, config->mtu, d->device.mtu,
+                 d->device.iface[0] ? ", or raise that of interface " : "", d->device.iface);
+        return -EINVAL;
+    }
+    return gx_host_init(&d->host, &host, gx_clock_ns(), error, error_bytes);
+}
+
+static int dpdk_open(const struct gx_port_config *config, struct gx_port **port, char *error,
+                     size_t error_bytes)
+{
+    struct gx_device_config device = {
+        .device = config->device,
+        .frame_bytes = config->mtu ? config->mtu + GX_ETHERNET_BYTES : 0,
+    };
+    struct gx_eal_config eal = {
+        .program = "gxd",
+        .memory_mib = gx_device_memory_mib(&device) + POOL_MIB + 8,
+        .lcores = config->lcores,
+        .pci = is_pci(config->device),
+        .extra = config->eal,
+    };
+    struct gx_dpdk *d = calloc(1, sizeof(*d));
+    int ret;
+
+    if (!d) {
+        snprintf(error, error_bytes, "out of memory for the port");
+        return -ENOMEM;
+    }
+    d->base.ops = &gx_port_dpdk;
+    d->epoll_fd = -1;
+    d->device.port_id = RTE_MAX_ETHPORTS;
+    snprintf(d->lcores, sizeof(d->lcores), "%s", config->lcores ? config->lcores : "");
+    ret = gx_eal_init(&eal, error, error_bytes);
+    if (!ret)
+        ret = gx_device_open(&d->device, &device, error, error_bytes);
+    if (!ret)
+        ret = host_open(d, config, error, error_bytes);
+    if (!ret)
+        ret = gx_dpdk_tx_init(d, error, error_bytes);
+    if (!ret) {
+        ret = sleep_open(d);
+        if (ret)
+            snprintf(error, error_bytes, "epoll: %s", strerror(-ret));
+    }
+    if (!ret)
+        ret = gx_device_start(&d->device, error, error_bytes);
+    if (ret) {
+        dpdk_close(&d->base);
+        return ret;
+    }
+    *port = &d->base;
+    return 0;
+}
+
+static struct gx_addr dpdk_local(const struct gx_port *port)
+{
+    return gx_host_local(&dpdk_of(port)->host);
+}
+
+static bool dpdk_reaches(const struct gx_port *port, const struct gx_addr *to)
+{
+    return gx_host_reaches(&dpdk_of(port)->host, to);
+}
+
+static void dpdk_describe(const struct gx_port *port, char *out)
+{
+    const struct gx_dpdk *d = dpdk_of(port);
+    char text[GX_PORT_TEXT_MAX];
+    struct gx_addr local = gx_host_local(&d->host);
+    int length =
+        snprintf(out, GX_PORT_TEXT_MAX, "%s%s%s %s", d->device.driver,
+                 d->device.iface[0] ? " " : "", d->device.iface, gx_addr_format(&local, text));
+
+    if (length > 0 && length < GX_PORT_TEXT_MAX)
+        snprintf(out + length, (size_t)(GX_PORT_TEXT_MAX - length), " (%s%s)",
+                 d->external ? "no copy" : "1 copy", d->wakes ? ", poll" : ", timed");
+}
+
+const struct gx_port_ops gx_port_dpdk = {
+    .name = "dpdk",
+    .open = dpdk_open,
+    .close = dpdk_close,
+    .describe = dpdk_describe,
+    .local = dpdk_local,
+    .reaches = dpdk_reaches,
+    .start = dpdk_start,
+    .rx = dpdk_rx,
+    .room = gx_dpdk_room,
+    .tx = gx_dpdk_tx,
+    .sleep = dpdk_sleep,
+    .watch = dpdk_watch,
+    .unwatch = dpdk_unwatch,
+    .memory_add = dpdk_memory_add,
+    .memory_remove = dpdk_memory_remove,
+};
