@@ -429,17 +429,25 @@ static int device_fail(const struct gx_device *device, const char *what, int ret
     return ret;
 }
 
-/* What libbpf and libxdp say without being asked would be errors in a log; they come with the driver's plugin. */
+static void library_quiet(const char *library, const char *function)
+{
+    void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+    void *(*set_print)(void *) = NULL;
+
+    if (!handle)
+        return;
+    *(void **)&set_print = dlsym(handle, function);
+    if (set_print)
+        set_print(NULL);
+    dlclose(handle);
+}
+
+/* What libbpf and libxdp say without being asked would be errors in a log. They come with the driver's plugin, whose
+ * symbols the process does not see. */
 static void xdp_quiet(void)
 {
-    void *(*set_print)(void *);
-
-    *(void **)&set_print = dlsym(RTLD_DEFAULT, "libbpf_set_print");
-    if (set_print)
-        set_print(NULL);
-    *(void **)&set_print = dlsym(RTLD_DEFAULT, "libxdp_set_print");
-    if (set_print)
-        set_print(NULL);
+    library_quiet("libbpf.so.1", "libbpf_set_print");
+    library_quiet("libxdp.so.1", "libxdp_set_print");
 }
 
 static int device_probe(struct gx_device *device, const char *text, char *error, size_t error_bytes)
