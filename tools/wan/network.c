@@ -161,15 +161,16 @@ void gx_wan_network_fini(struct gx_wan_network *network)
 
 /* ---- the trace ---- */
 
-static void apply(struct gx_wan_network *network, const struct gx_wan_trace_line *line)
+static void apply(struct gx_wan_network *network, const struct gx_wan_trace_line *line,
+                  uint64_t now_ns)
 {
     const struct gx_wan_options *options = &network->options;
 
     for (uint32_t a = 0; a < options->port_count; a++) {
         struct gx_wan_network_port *port = &network->ports[a];
         if (line->has_rate && !options->ports[a].own_rate) {
-            gx_impair_set_rate(&port->up, line->rate_bps);
-            gx_impair_set_rate(&port->down, line->rate_bps);
+            gx_impair_set_rate(&port->up, now_ns, line->rate_bps);
+            gx_impair_set_rate(&port->down, now_ns, line->rate_bps);
         }
         for (uint32_t b = 0; b < options->port_count; b++) {
             struct gx_impair_config *path = &network->paths[a][b].config;
@@ -188,7 +189,7 @@ void gx_wan_network_trace(struct gx_wan_network *network, uint64_t now_ns)
 
     while (network->trace_next < trace->count &&
            network->start_ns + trace->lines[network->trace_next].from_ns <= now_ns)
-        apply(network, &trace->lines[network->trace_next++]);
+        apply(network, &trace->lines[network->trace_next++], now_ns);
 }
 
 /* ---- from a port to the path ---- */
