@@ -18,6 +18,8 @@
 
 #define ASK_NS (5 * GX_NS_PER_S)
 #define BACKLOG 16
+#define LOCK_TRIES 50
+#define LOCK_TRY_US 10000
 #define DESCRIPTORS 3
 
 /* ---- the socket ---- */
@@ -37,7 +39,7 @@ static int lock_busy(int fd, const char *path, char *error, size_t error_bytes)
 int gx_control_lock(const char *socket_path, char *error, size_t error_bytes)
 {
     char path[GX_CONFIG_PATH_MAX + 8];
-    int fd;
+    int fd, busy = 0;
 
     snprintf(path, sizeof(path), "%s.lock", socket_path);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
@@ -47,7 +49,10 @@ int gx_control_lock(const char *socket_path, char *error, size_t error_bytes)
         snprintf(error, error_bytes, "%s: cannot open the lock file: %s", path, strerror(-ret));
         return ret;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
+    /* A gxd that was killed holds it until the system has taken its devices apart. */
+    for (int i = 0; i < LOCK_TRIES && (busy = flock(fd, LOCK_EX | LOCK_NB)); i++)
+        usleep(LOCK_TRY_US);
+    if (busy) {
         int ret = lock_busy(fd, path, error, error_bytes);
 
         close(fd);
@@ -118,6 +123,23 @@ static void memory_count(struct gx_control_socket *control)
     control->counters->site[GX_SITE_staging_bytes] = staging;
 }
 
+/* Tells the port of memory that it will send from, or will no more. A port that refuses copies instead. */
+static void memory_tell(struct gx_control_socket *control, const struct gx_map *map, bool add)
+{
+    struct gx_port *port = control->worker->port;
+    int ret = 0;
+
+    if (!port || !map->base)
+        return;
+    if (add && port->ops->memory_add)
+        ret = port->ops->memory_add(port, map->base, map->bytes);
+    else if (!add && port->ops->memory_remove)
+        port->ops->memory_remove(port, map->base, map->bytes);
+    if (ret)
+        gx_warn_log("port: cannot register an arena's memory: %s; its packets are copied",
+                    strerror(-ret));
+}
+
 static void client_hang_up(struct gx_client *client)
 {
     if (client->fd >= 0)
@@ -131,6 +153,7 @@ static void client_free(struct gx_control_socket *control, struct gx_client *cli
     client_hang_up(client);
     if (client->trainer.run)
         gx_run_destroy(client->trainer.run);
+    memory_tell(control, &client->trainer.map, false);
     gx_map_close(&client->trainer.map);
     if (client->trainer.wake_gxd >= 0)
         close(client->trainer.wake_gxd);
@@ -300,6 +323,7 @@ static void attach_fill(struct gx_control_socket *control, struct gx_client *cli
         client_refuse(control, client, ret, GX_REASON_MEMORY, text);
         return;
     }
+    memory_tell(control, &client->trainer.map, true);
     client->trainer.run = gx_run_create(&client->schema, control->core_config,
                                         client->trainer.map.base, client->trainer.map.bytes);
     if (!client->trainer.run) {

@@ -448,6 +448,7 @@ static void finish(struct gxd *gxd)
     }
     notices_serve(gxd); /* what it said last */
     gxd->port->ops->close(gxd->port);
+    gxd->worker.port = NULL;
     gx_core_destroy(gxd->core);
     gx_control_close(&gxd->control);
     gx_journal_file_close(&gxd->journal);

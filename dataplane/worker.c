@@ -375,6 +375,11 @@ static void complain(struct gx_worker *worker)
     const struct gx_port_stats *stats = &worker->port->stats;
     char text[GX_NOTE_BYTES];
 
+    if (stats->link_down != worker->link_down_told && notes_fit(worker)) {
+        note_send(worker, stats->link_down ? GX_LOG_WARN : GX_LOG_INFO,
+                  stats->link_down ? "port: its link is down" : "port: its link is up again");
+        worker->link_down_told = stats->link_down;
+    }
     if (stats->tx_errors == worker->errors_told ||
         worker->now - worker->complaint_ns < COMPLAINT_NS || !notes_fit(worker))
         return;
@@ -397,6 +402,26 @@ static void refresh_busy(struct gx_worker *worker)
     worker->busy_ns = worker->now;
 }
 
+static void count_port(struct gx_worker *worker)
+{
+    const struct gx_port_stats *stats = &worker->port->stats;
+    uint64_t *site = worker->counters->site;
+
+    site[GX_SITE_port_sent_packets_total] = stats->tx_packets;
+    site[GX_SITE_port_sent_in_place_bytes_total] = stats->tx_external_bytes;
+    site[GX_SITE_port_copied_driver_bytes_total] = stats->tx_copied_driver_bytes;
+    site[GX_SITE_port_copied_memory_bytes_total] = stats->tx_copied_memory_bytes;
+    site[GX_SITE_port_copied_receive_bytes_total] = stats->rx_copied_bytes;
+    site[GX_SITE_port_unresolved_packets_total] = stats->tx_unresolved;
+    site[GX_SITE_port_errors_total] = stats->tx_errors;
+    site[GX_SITE_port_full_total] = stats->tx_retries;
+    site[GX_SITE_port_pool_empty_total] = stats->pool_empty;
+    site[GX_SITE_port_missed_packets_total] = stats->rx_missed;
+    site[GX_SITE_port_dropped_packets_total] = stats->rx_dropped;
+    site[GX_SITE_port_link_downs_total] = stats->link_downs;
+    site[GX_SITE_port_link_up] = !stats->link_down;
+}
+
 static void keep_house(struct gx_worker *worker)
 {
     uint64_t end_ns = gx_clock_ns(), pass_ns = end_ns - worker->pass_start_ns;
@@ -404,6 +429,7 @@ static void keep_house(struct gx_worker *worker)
 
     refresh_busy(worker);
     complain(worker);
+    count_port(worker);
     site[GX_SITE_loops_total]++;
     site[GX_SITE_heartbeat_ns] = end_ns;
     if (pass_ns > site[GX_SITE_loop_ns_max])

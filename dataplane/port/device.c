@@ -36,6 +36,7 @@
 /* A umem chunk is a page at most; in it lie the mempool's and the mbuf's heads, both headrooms, and the frame. */
 #define XDP_FRAME_MAX (4096u - 64u - 128u - RTE_PKTMBUF_HEADROOM - XDP_HEADROOM)
 #define FDS_MAX 4096
+#define PACKET_HEAD 128u
 
 /* ---- the device string ---- */
 
@@ -91,6 +92,8 @@ static int device_name(struct gx_device *device, const char *text, char *error, 
     for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
         if (!strcmp(driver, drivers[i].driver))
             device->kind = drivers[i].kind;
+    if (!strncmp(driver, "net_ring_", 9)) /* made by rte_eth_from_rings() */
+        device->kind = GX_DEVICE_RING;
     if (device->kind == GX_DEVICE_TAP && !device_value(text, "iface", device->iface, IFNAMSIZ))
         snprintf(device->iface, sizeof(device->iface), "dtap0");
     else
@@ -115,6 +118,12 @@ static uint32_t power_of_two(uint32_t value)
     return power;
 }
 
+/* A frame of af_packet's ring: the kernel's head and the packet. Larger frames are cut or vanish. */
+static uint32_t packet_room(uint32_t frame_bytes)
+{
+    return (frame_bytes + VLAN_BYTES + PACKET_HEAD + 63) / 64 * 64;
+}
+
 /* The user's device string, and what it leaves out but the driver needs. */
 static void text_complete(const struct gx_device *device, uint32_t frame_bytes, char *text)
 {
@@ -130,9 +139,9 @@ static void text_complete(const struct gx_device *device, uint32_t frame_bytes, 
     case GX_DEVICE_AF_PACKET:
         if (device->queue_count > 1)
             text_add(text, "qpairs", device->queue_count);
-        if (room > 1024 && frame_bytes > 1900) { /* the frame's own head takes some */
-            text_add(text, "framesz", 2 * room);
-            text_add(text, "blocksz", 2 * room > 4096 ? 2 * room : 4096);
+        if (packet_room(frame_bytes) > ROOM_MIN) {
+            text_add(text, "framesz", packet_room(frame_bytes));
+            text_add(text, "blocksz", (packet_room(frame_bytes) + 4095) / 4096 * 4096);
         }
         break;
     case GX_DEVICE_MEMIF:
@@ -316,6 +325,8 @@ static uint32_t pool_room(enum gx_device_kind kind, uint32_t frame_bytes)
 {
     uint32_t room = frame_bytes + VLAN_BYTES;
 
+    if (kind == GX_DEVICE_AF_PACKET) /* the driver wants room for all of its ring's frame */
+        room = packet_room(frame_bytes);
     if (room < ROOM_MIN)
         room = ROOM_MIN;
     if (kind == GX_DEVICE_AF_XDP)
@@ -429,10 +440,10 @@ static int device_fail(const struct gx_device *device, const char *what, int ret
     return ret;
 }
 
-static void library_quiet(const char *library, const char *function)
+static void print_quiet(const char *library, const char *function)
 {
     void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
-    void *(*set_print)(void *) = NULL;
+    void *(*set_print)(void *);
 
     if (!handle)
         return;
@@ -442,12 +453,11 @@ static void library_quiet(const char *library, const char *function)
     dlclose(handle);
 }
 
-/* What libbpf and libxdp say without being asked would be errors in a log. They come with the driver's plugin, whose
- * symbols the process does not see. */
+/* What these say without being asked would be errors in a log; they come with the driver's plugin. */
 static void xdp_quiet(void)
 {
-    library_quiet("libbpf.so.1", "libbpf_set_print");
-    library_quiet("libxdp.so.1", "libxdp_set_print");
+    print_quiet("libbpf.so.1", "libbpf_set_print");
+    print_quiet("libxdp.so.1", "libxdp_set_print");
 }
 
 static int device_probe(struct gx_device *device, const char *text, char *error, size_t error_bytes)
