@@ -16,6 +16,8 @@ import shutil
 import subprocess
 import time
 
+# Ctrl-C reaches the foreground's whole process group: the commands here run in sessions of their own, so that what is being
+# made or removed is finished.
 PREFIX = "10.201.0."
 SITE_INTERFACE = "eth0"
 WAN = "wan"
@@ -29,7 +31,7 @@ class Unavailable(Exception):
 def ip(*words):
     try:
         done = subprocess.run(["ip", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, timeout=TIMEOUT_S, check=False)
+                              text=True, timeout=TIMEOUT_S, check=False, start_new_session=True)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"ip {' '.join(words)}: {error}") from error
     if done.returncode != 0:
@@ -57,11 +59,12 @@ def remove_stale():
     for name in existing():
         owner = re.fullmatch(r"gx-(\d+)(-\d+)?-[a-z]+", name)
         if owner and not os.path.exists(f"/proc/{owner[1]}"):
-            subprocess.run(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL, timeout=TIMEOUT_S, check=False)
+            subprocess.run(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL, timeout=TIMEOUT_S, check=False,
+                           start_new_session=True)
 
 
 class Net:
-    count = 0
+    all = []
 
     def __init__(self, names, mtu=1500, checksums=False):
         """checksums: the sites' kernels fill in checksums and send no frame larger than the MTU, without which their TCP
@@ -70,8 +73,8 @@ class Net:
         if why:
             raise Unavailable(why)
         self.names, self.made = list(names), []
-        self.tag = f"gx-{os.getpid()}" + (f"-{Net.count}" if Net.count else "")
-        Net.count += 1
+        self.tag = f"gx-{os.getpid()}" + (f"-{len(Net.all)}" if Net.all else "")
+        Net.all.append(self)
         remove_stale()
         try:
             self.add(WAN)
@@ -130,7 +133,8 @@ class Net:
         """A command that ends by itself; returns its stdout."""
         try:
             done = subprocess.run(self.command(name, argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True, timeout=seconds, check=False)
+                                  stderr=subprocess.PIPE, text=True, timeout=seconds, check=False,
+                                  start_new_session=True)
         except subprocess.TimeoutExpired as error:
             raise Unavailable(f"{' '.join(argv)} in {self.space(name)}: no end after {seconds} s") from error
         if check and done.returncode != 0:
@@ -143,13 +147,20 @@ class Net:
         """Removes every namespace. Processes inside must have been ended before. Returns the names that stayed."""
         deadline = time.monotonic() + TIMEOUT_S
         for space in reversed(self.made):
-            subprocess.run(["ip", "netns", "delete", space], stderr=subprocess.DEVNULL, timeout=TIMEOUT_S, check=False)
+            subprocess.run(["ip", "netns", "delete", space], stderr=subprocess.DEVNULL, timeout=TIMEOUT_S, check=False,
+                           start_new_session=True)
         while True:
             left = [space for space in self.made if os.path.exists("/run/netns/" + space)]
             if not left or time.monotonic() > deadline:
                 self.made = left
                 return left
             time.sleep(0.05)
+
+    @staticmethod
+    def close_all():
+        """Also those whose making was interrupted."""
+        for net in Net.all:
+            net.close()
 
     def __enter__(self):
         return self

@@ -102,7 +102,6 @@ static int run(struct gx_wan_network *network, const sigset_t *while_asleep)
 
     while (!stop_asked && rc == 0) {
         uint64_t now_ns = gx_wan_now_ns();
-        gx_wan_network_trace(network, now_ns);
         gx_wan_network_pass(network, now_ns);
         network->front->send(network, now_ns);
         if (now_ns >= live_ns) {
@@ -116,6 +115,7 @@ static int run(struct gx_wan_network *network, const sigset_t *while_asleep)
                 fflush(network->log);
         }
         rc = sleep_for_work(network, now_ns, live_ns, while_asleep);
+        gx_wan_network_trace(network, gx_wan_now_ns());
         network->front->receive(network);
     }
     if (live.at_ns > 0)

@@ -108,11 +108,11 @@ static uint64_t bound_bytes(const struct gx_wan_options *options)
         if (port->up.rate_bps == 0)
             return UNLIMITED_BOUND_BYTES;
         for (uint32_t b = 0; b < options->port_count; b++)
-            longest = larger(longest,
-                             path_bytes(options, a, b, larger(port->up.rate_bps, trace_rate_bps),
-                                        trace_delay_ns));
-        sum += port->up.queue_bytes + longest + port->down.queue_bytes +
-               4 * GX_WAN_PACKET_BYTES_MAX;
+            longest =
+                larger(longest, path_bytes(options, a, b, larger(port->up.rate_bps, trace_rate_bps),
+                                           trace_delay_ns));
+        sum +=
+            port->up.queue_bytes + longest + port->down.queue_bytes + 4 * GX_WAN_PACKET_BYTES_MAX;
     }
     return sum;
 }
@@ -200,8 +200,8 @@ static void log_arrival(const struct gx_wan_network *network, const struct gx_wa
     if (!network->log)
         return;
     if (network->options.udp)
-        gx_wan_packetlog_write(network->log, arrival->realtime_ns, arrival->from, to,
-                               arrival->data, arrival->bytes, verdict);
+        gx_wan_packetlog_write(network->log, arrival->realtime_ns, arrival->from, to, arrival->data,
+                               arrival->bytes, verdict);
     else
         gx_wan_packetlog_write_frame(network->log, arrival->realtime_ns, arrival->from, to,
                                      arrival->data, arrival->bytes, verdict);

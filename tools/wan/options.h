@@ -33,7 +33,7 @@ struct gx_wan_options {
     bool udp; /* relay UDP; else bridge DPDK ports */
     struct gx_wan_port_options ports[GX_WAN_PORTS_MAX];
     uint32_t port_count;
-    uint32_t worker_count; /* 1 without --udp */
+    uint32_t worker_count;                                             /* 1 without --udp */
     struct gx_impair_config paths[GX_WAN_PORTS_MAX][GX_WAN_PORTS_MAX]; /* [from][to] */
     struct gx_wan_path_own own[GX_WAN_PORTS_MAX][GX_WAN_PORTS_MAX];
     struct gx_wan_trace trace;

@@ -23,9 +23,9 @@ struct gx_wan_packet {
     uint32_t bytes;       /* of data */
     uint32_t frame_bytes; /* what the law counts */
     uint16_t from, to;    /* ports */
-    uint16_t from_idx;    /* of a UDP relay: socket of the site and worker that it comes from, and so
+    uint16_t from_idx; /* of a UDP relay: socket of the site and worker that it comes from, and so
                              the one it leaves by */
-    uint16_t to_idx;      /* the same: socket of those that it goes to */
+    uint16_t to_idx;   /* the same: socket of those that it goes to */
     uint8_t class_idx;
     uint8_t data[];
 };

@@ -91,7 +91,8 @@ static uint16_t port_of(const struct gx_wan_network *network, uint32_t socket_id
 }
 
 /* The socket of the site and worker that sends from `source`; socket_count for a stranger. */
-static uint32_t find_source(const struct gx_wan_network *network, const struct gx_wan_address *source)
+static uint32_t find_source(const struct gx_wan_network *network,
+                            const struct gx_wan_address *source)
 {
     uint32_t idx = 0;
 

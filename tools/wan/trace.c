@@ -43,9 +43,9 @@ static const char *parse_field(int field, const char *text, struct gx_wan_trace_
         return gx_wan_moment(text, &out->from_ns) ? "a time such as 7.5 (seconds) or 500ms" : NULL;
     case 1:
         out->has_rate = given;
-        return given && (gx_units_rate(text, &out->rate_bps) || out->rate_bps == 0)
-                   ? GX_UNITS_RATE " and above 0; a loss of 1 says that nothing passes"
-                   : NULL;
+        return given && (gx_units_rate(text, &out->rate_bps) || out->rate_bps == 0) ? GX_UNITS_RATE
+                   " and above 0; a loss of 1 says that nothing passes"
+                                                                                    : NULL;
     case 2:
         out->has_delay = given;
         return given && gx_units_duration(text, &out->delay_ns) ? GX_UNITS_DURATION : NULL;
@@ -84,8 +84,9 @@ static int append(struct gx_wan_trace *trace, uint32_t *room, const struct gx_wa
 {
     if (trace->count == *room) {
         uint32_t more = *room ? 2 * *room : 64;
-        struct gx_wan_trace_line *lines =
-            more <= 2 * GX_WAN_TRACE_LINES_MAX ? realloc(trace->lines, more * sizeof(*lines)) : NULL;
+        struct gx_wan_trace_line *lines = more <= 2 * GX_WAN_TRACE_LINES_MAX
+                                              ? realloc(trace->lines, more * sizeof(*lines))
+                                              : NULL;
         if (!lines)
             return -ENOMEM;
         trace->lines = lines;

@@ -125,9 +125,8 @@ static int parse_outage(const struct place *at, const char *text, struct gx_impa
         gx_wan_moment(pieces[0], &outage->from_ns) != 0 ||
         gx_wan_moment(pieces[1], &outage->to_ns) != 0 || outage->from_ns > outage->to_ns)
         return refuse(at, text,
-                      at->separator == ','
-                          ? "T0,T1 with T0 <= T1, such as 5,7.5 or 500ms,2s"
-                          : "T0/T1 with T0 <= T1, such as 5/7.5 or 500ms/2s");
+                      at->separator == ',' ? "T0,T1 with T0 <= T1, such as 5,7.5 or 500ms,2s"
+                                           : "T0/T1 with T0 <= T1, such as 5/7.5 or 500ms/2s");
     out->outage_count++;
     return 0;
 }

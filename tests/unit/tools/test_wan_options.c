@@ -124,8 +124,9 @@ static void a_site_has_its_own_rates(void **state)
 static void queues_hold_the_longest_path(void **state)
 {
     (void)state;
-    assert_int_equal(parse("--udp " A " " B " " C " --rate 80Mbit --delay 10ms --path b-c delay=50ms"),
-                     GX_WAN_OPTIONS_RUN);
+    assert_int_equal(
+        parse("--udp " A " " B " " C " --rate 80Mbit --delay 10ms --path b-c delay=50ms"),
+        GX_WAN_OPTIONS_RUN);
     assert_int_equal(options.ports[0].up.queue_bytes, gx_impair_queue_bytes(80000000, 10000000));
     assert_int_equal(options.ports[1].up.queue_bytes, gx_impair_queue_bytes(80000000, 50000000));
     assert_int_equal(options.ports[2].down.queue_bytes, gx_impair_queue_bytes(80000000, 50000000));
@@ -135,10 +136,22 @@ static void what_is_wrong_with_a_path_is_refused(void **state)
 {
     (void)state;
     static const char *const words[] = {
-        "--path a-b",          "--path a-b delay",  "--path a-b delay=x",       "--path a-b speed=1",
-        "--path a-c delay=1s", "--path a delay=1s", "--path a-a delay=1s",      "--path a-b loss=2",
-        "--path -b delay=1s",  "--site c up=1Mbit", "--site a delay=1s",        "--site a up=fast",
-        "--site a",            "--trace /nonesuch", "--path a-b burst=0.1,0.2", "--path a-22 loss=0",
+        "--path a-b",
+        "--path a-b delay",
+        "--path a-b delay=x",
+        "--path a-b speed=1",
+        "--path a-c delay=1s",
+        "--path a delay=1s",
+        "--path a-a delay=1s",
+        "--path a-b loss=2",
+        "--path -b delay=1s",
+        "--site c up=1Mbit",
+        "--site a delay=1s",
+        "--site a up=fast",
+        "--site a",
+        "--trace /nonesuch",
+        "--path a-b burst=0.1,0.2",
+        "--path a-22 loss=0",
     };
     char line[256];
 
