@@ -218,12 +218,19 @@ static void busy_refresh(struct gx_trainer *trainer)
 
 static bool receive(struct gx_worker *worker)
 {
-    uint32_t count = worker->port->ops->rx(worker->port, worker->received, GX_PORT_BURST);
+    uint32_t count, all = 0;
 
-    for (uint32_t i = 0; i < count; i++)
-        gx_core_rx(worker->core, worker->now, &worker->received[i].from, worker->received[i].bytes,
-                   worker->received[i].byte_count);
-    return count > 0;
+    /* As many bursts as a pass may send, or what arrives would wait behind what leaves. */
+    for (int burst = 0; burst < BURSTS_PER_PASS; burst++) {
+        count = worker->port->ops->rx(worker->port, worker->received, GX_PORT_BURST);
+        for (uint32_t i = 0; i < count; i++)
+            gx_core_rx(worker->core, worker->now, &worker->received[i].from,
+                       worker->received[i].bytes, worker->received[i].byte_count);
+        all += count;
+        if (count < GX_PORT_BURST)
+            break;
+    }
+    return all > 0;
 }
 
 static void order_obey(struct gx_worker *worker, const struct gx_order *order)
