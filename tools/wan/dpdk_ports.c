@@ -144,11 +144,27 @@ static uint16_t receive_batch(struct gx_wan_network *network, uint32_t from)
     return count;
 }
 
+/* A descriptor with an error would end every sleep at once. The port is looked at by time from now on, so that it works
+ * again when its interface does. */
+static void check_wake(struct gx_wan_network *network, uint32_t p)
+{
+    struct pollfd *wake = &network->polls[p];
+
+    if (!(wake->revents & (POLLERR | POLLHUP | POLLNVAL)))
+        return;
+    fprintf(stderr, "gx-wan: port %c, %s: its interface went down or away\n", (char)('a' + p),
+            network->options.ports[p].device);
+    wake->fd = -1;
+    wake->revents = 0;
+    network->nap_ns_max = NAP_NS;
+}
+
 /* All ports, whatever their descriptors say: a turn ends with empty rings, so that a sleep may
  * follow it. */
 static void dpdk_receive(struct gx_wan_network *network)
 {
     for (uint32_t p = 0; p < network->poll_count; p++) {
+        check_wake(network, p);
         for (int batch = 0; batch < BATCHES_MAX; batch++) {
             if (receive_batch(network, p) < BATCH)
                 break;
