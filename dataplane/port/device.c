@@ -230,6 +230,10 @@ static int iface_check(const struct gx_device *device, char *error, size_t error
                  device->name, device->name);
         return -EINVAL;
     }
+    if (device->kind == GX_DEVICE_AF_XDP && geteuid() != 0) {
+        snprintf(error, error_bytes, "device %s: af_xdp needs root", device->name);
+        return -EPERM;
+    }
     mtu = gx_device_iface_mtu(device->iface);
     if (!mtu) {
         snprintf(error, error_bytes,
@@ -244,10 +248,6 @@ static int iface_check(const struct gx_device *device, char *error, size_t error
             device->name, device->iface, mtu, XDP_FRAME_MAX - ETHERNET_BYTES - VLAN_BYTES,
             device->iface, XDP_FRAME_MAX - ETHERNET_BYTES - VLAN_BYTES);
         return -EMSGSIZE;
-    }
-    if (device->kind == GX_DEVICE_AF_XDP && geteuid() != 0) {
-        snprintf(error, error_bytes, "device %s: af_xdp needs root", device->name);
-        return -EPERM;
     }
     return 0;
 }
@@ -478,6 +478,14 @@ static int device_probe(struct gx_device *device, const char *text, char *error,
     if (device->kind == GX_DEVICE_AF_XDP)
         xdp_quiet();
     ret = rte_dev_probe(text);
+    if (ret == -EFAULT) { /* no bus knows such a name */
+        snprintf(
+            error, error_bytes,
+            "device %s: DPDK has no driver of that name: net_af_xdp, net_af_packet, net_memif, "
+            "net_tap, or a PCI address such as 0000:01:00.0",
+            device->name);
+        return -ENODEV;
+    }
     if (ret)
         return device_fail(device, "cannot be opened", ret, error, error_bytes);
     if (rte_eth_dev_get_port_by_name(device->name, &device->port_id))

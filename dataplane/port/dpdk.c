@@ -207,6 +207,13 @@ static int sleep_open(struct gx_dpdk *d)
 
 /* ---- memory ---- */
 
+static size_t whole_pages(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    return (bytes + page - 1) / page * page;
+}
+
 static int dpdk_memory_add(struct gx_port *port, void *base, size_t bytes)
 {
     struct gx_dpdk *d = dpdk_of(port);
@@ -217,6 +224,7 @@ static int dpdk_memory_add(struct gx_port *port, void *base, size_t bytes)
 
     if (!d->external || !d->device.registered)
         return 0;
+    bytes = whole_pages(bytes);
     while (i < GX_DPDK_REGIONS_MAX && d->regions[i].bytes)
         i++;
     if (i == GX_DPDK_REGIONS_MAX)
@@ -242,6 +250,7 @@ static void dpdk_memory_remove(struct gx_port *port, void *base, size_t bytes)
     struct gx_dpdk *d = dpdk_of(port);
     struct rte_eth_dev_info info;
 
+    bytes = whole_pages(bytes);
     for (uint32_t i = 0; i < GX_DPDK_REGIONS_MAX; i++) {
         if (!d->regions[i].bytes || d->regions[i].base != (uintptr_t)base)
             continue;

@@ -39,7 +39,8 @@ static ssize_t log_write(void *cookie, const char *bytes, size_t count)
     while (length && (bytes[length - 1] == '\n' || bytes[length - 1] == ' '))
         length--;
     if (length) {
-        snprintf(eal.said, sizeof(eal.said), "%.*s", (int)length, bytes);
+        if (!eal.said[0]) /* the first is the cause */
+            snprintf(eal.said, sizeof(eal.said), "%.*s", (int)length, bytes);
         fprintf(stderr, "dpdk: %.*s\n", (int)length, bytes);
     }
     return (ssize_t)count;

@@ -6,7 +6,7 @@
  *
  * Threads   init and fini: the thread that owns the process. That thread keeps the CPUs it had: EAL's one lcore may run
  *           on all of them. A thread that moves packets calls gx_eal_thread() once.
- * Errors    -errno and one line in `error`, with what EAL said last. After a failed init the process cannot try again.
+ * Errors    -errno and one line in `error`, with what EAL said first. After a failed init the process cannot try again.
  * Logs      EAL and drivers write errors only, to stderr, each line behind "dpdk: ".
  */
 #ifndef GX_PORT_EAL_H
@@ -35,7 +35,7 @@ void gx_eal_fini(void);
 bool gx_eal_huge(void);
 /* Gives the calling thread an lcore of its own, and with it a cache in every pool. 0 or -errno. */
 int gx_eal_thread(void);
-/* What EAL or a driver said last since gx_eal_forget(), or "". */
+/* What EAL or a driver said first since gx_eal_forget(), or "". */
 const char *gx_eal_said(void);
 void gx_eal_forget(void);
 

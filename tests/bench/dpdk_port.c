@@ -84,7 +84,7 @@ static void *receiver(void *ctx)
         }
         if (!n)
             b->ops->sleep(b, now + 100 * GX_NS_PER_MS);
-        if (sample_count == SAMPLES && !receiver_cpu)
+        if (sample_count == SAMPLES && receiver_cpu <= 0)
             receiver_cpu = cpu_s() - start_s;
     }
     return NULL;

@@ -16,6 +16,7 @@ import gxtest
 from gxtest import Lab, Skip, check
 
 ADDRESSES = ["10.201.0.1", "10.201.0.2"]
+ADDRESSES_6 = ["fd00:201::1", "fd00:201::2"]
 
 
 def ip(*words):
@@ -74,7 +75,8 @@ def configure(lab, ports, **keys):
         lines = ["site: %s" % site.name, "port: %s" % port, "socket: %s" % site.socket]
         lines += ["%s: %s" % pair for pair in keys.items()]
         lines += ["sites:"]
-        lines += ['  - {name: %s, address: "%s:7440"}' % (s.name, a) for s, a in zip(lab.sites, ADDRESSES)]
+        hosts = ["[%s]" % a for a in ADDRESSES_6] if "fd00:201" in port else ADDRESSES
+        lines += ['  - {name: %s, address: "%s:7440"}' % (s.name, a) for s, a in zip(lab.sites, hosts)]
         with open(site.config, "w") as f:
             f.write("\n".join(lines) + "\n")
 
@@ -126,6 +128,13 @@ def test_rounds_on_af_packet():
     with Wire() as wire, two([device("net_af_packet0,iface=gxv%d" % i, i) for i in range(2)], wire) as lab:
         exchange(lab)
         check(lab.sites[0].counter("port_copied_driver_bytes_total") == 0, "af_packet takes payloads in place")
+
+
+def test_rounds_on_ipv6():
+    need_xdp()
+    ports = ['{device: "net_af_xdp0,iface=gxv%d", address: "%s/64"}' % (i, ADDRESSES_6[i]) for i in range(2)]
+    with Wire() as wire, two(ports, wire) as lab:
+        exchange(lab)
 
 
 def memif_ports(folder):

@@ -254,6 +254,60 @@ static void frames_of_two_pieces_are_received_whole(void **state)
     assert_true(ring.b->stats.rx_copied_bytes - copied >= 200 * PAYLOAD);
 }
 
+/* A NIC reads only memory that it was told of; here a ring stands for one. */
+static void memory_unknown_to_a_nic_is_copied_and_counted_so(void **state)
+{
+    struct gx_dpdk *a = dpdk_of(ring.a);
+    uint64_t copied = ring.a->stats.tx_copied_memory_bytes;
+    uint64_t external = ring.a->stats.tx_external_bytes;
+
+    (void)state;
+    a->device.registered = true;
+    assert_int_equal(cycle(&ring, 1), 1);
+    assert_int_equal(ring.a->stats.tx_copied_memory_bytes - copied, PAYLOAD);
+    assert_int_equal(ring.a->stats.tx_external_bytes, external);
+    a->regions[3].base = (uintptr_t)payloads;
+    a->regions[3].bytes = PAYLOAD - 1;
+    assert_int_equal(cycle(&ring, 1), 1);
+    assert_int_equal(ring.a->stats.tx_copied_memory_bytes - copied, 2 * PAYLOAD);
+    a->regions[3].bytes = sizeof(payloads);
+    assert_int_equal(cycle(&ring, 1), 1);
+    assert_int_equal(ring.a->stats.tx_external_bytes - external, PAYLOAD);
+    a->regions[3].bytes = 0;
+    a->device.registered = false;
+}
+
+static void an_exhausted_pool_is_back_pressure_until_buffers_come_back(void **state)
+{
+    struct rte_mempool *pool = dpdk_of(ring.a)->device.pools[0];
+    struct rte_mbuf **all = calloc(pool->size, sizeof(all[0]));
+    uint64_t empty = ring.a->stats.pool_empty;
+    uint32_t count = 0, room;
+
+    (void)state;
+    assert_non_null(all);
+    while (count < pool->size && (all[count] = rte_pktmbuf_alloc(pool)))
+        count++;
+    /* What was promised before may still be sent; then there is no more room. */
+    for (int i = 0; (room = ring.a->ops->room(ring.a)) > 0; i++) {
+        struct gx_rx got[GX_PORT_BURST];
+        struct gx_packet packet;
+
+        assert_true(i < 4 * GX_PORT_BURST);
+        packet_make(&packet, ring.b, 1, NULL, 0);
+        ring.a->ops->tx(ring.a, &packet, 1);
+        /* b copies nothing of one piece: the buffer stays b's until its next rx. */
+        ring.b->ops->rx(ring.b, got, GX_PORT_BURST);
+        while (count < pool->size && (all[count] = rte_pktmbuf_alloc(pool)))
+            count++;
+    }
+    assert_true(ring.a->stats.pool_empty > empty);
+    rte_pktmbuf_free_bulk(all, count);
+    free(all);
+    assert_true(ring.a->ops->room(ring.a) > 0);
+    assert_int_equal(cycle(&ring, 100), 100);
+}
+
 /* ---- af_xdp ---- */
 
 static int shell(const char *command)
@@ -480,6 +534,8 @@ int main(void)
         cmocka_unit_test(an_owner_is_released_when_the_last_reader_is_done),
         cmocka_unit_test(a_device_that_takes_nothing_is_back_pressure_and_then_loss),
         cmocka_unit_test(frames_of_two_pieces_are_received_whole),
+        cmocka_unit_test(memory_unknown_to_a_nic_is_copied_and_counted_so),
+        cmocka_unit_test(an_exhausted_pool_is_back_pressure_until_buffers_come_back),
         cmocka_unit_test(a_million_frames_cycle_the_whole_pool_and_none_is_lost),
         cmocka_unit_test(what_is_copied_is_counted_with_its_reason),
         cmocka_unit_test(a_packet_ends_a_sleep),
