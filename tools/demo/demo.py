@@ -237,7 +237,8 @@ class Demo:
 
     def plot(self):
         def losses(log):
-            return {r: entry["val_loss"] for r, entry in log.rounds.items() if entry.get("val_loss") is not None}
+            # The start lies far above all the rest, and would flatten it.
+            return {r: entry["val_loss"] for r, entry in log.rounds.items() if r and entry.get("val_loss") is not None}
 
         series = [plot.Series(f"{self.settings.sites} sites together", losses(self.logs[0])),
                   plot.Series(f"site {self.settings.names[0]} alone", losses(self.control_log))]

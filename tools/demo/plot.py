@@ -28,11 +28,13 @@ def text(series, x_name):
     if not xs:
         return []
     first, last, low, high = min(xs), max(xs), min(ys), max(ys)
+    if high == low:
+        low, high = low - 0.5, high + 0.5
     width = min(WIDTH_MAX, max(2, 6 * (last - first) + 1))
     cells = [[" "] * width for _ in range(HEIGHT)]
     for s, mark in reversed(list(zip(series, MARKS))):
         for x, y in s.points.items():
-            row = 0 if high == low else round((high - y) * (HEIGHT - 1) / (high - low))
+            row = round((high - y) * (HEIGHT - 1) / (high - low))
             cells[row][column(x, first, last, width)] = mark
     lines = []
     for i, row in enumerate(cells):
@@ -40,7 +42,8 @@ def text(series, x_name):
         label = f"{value:{LABEL}.3f}" if i % 4 == 0 or i == HEIGHT - 1 else " " * LABEL
         lines.append(f"{label} │{''.join(row).rstrip()}")
     lines.append(" " * LABEL + " └" + "─" * width)
-    lines.append(" " * (LABEL + 2) + f"{first:<{max(1, width - len(str(last)))}}{last}  {x_name}")
+    span = f"{first:<{max(1, width - len(str(last)))}}{last}" if last > first else str(first)
+    lines.append(" " * (LABEL + 2) + f"{span}  {x_name}")
     lines.append(" " * (LABEL + 2) + "   ".join(f"{mark} {s.name}" for s, mark in zip(series, MARKS)))
     return lines
 
