@@ -377,16 +377,30 @@ static void tell_notes(struct gx_worker *worker)
         note_send(worker, line.warn ? GX_LOG_WARN : GX_LOG_INFO, line.text);
 }
 
+/* What an operator must know of the port at once. */
+static void tell_port(struct gx_worker *worker)
+{
+    const struct gx_port_stats *stats = &worker->port->stats;
+
+    if (!notes_fit(worker))
+        return;
+    if (stats->link_down != worker->link_down_told) {
+        note_send(worker, stats->link_down ? GX_LOG_WARN : GX_LOG_INFO,
+                  stats->link_down ? "port: its link is down" : "port: its link is up again");
+        worker->link_down_told = stats->link_down;
+    }
+    if (stats->address_conflicts && !worker->conflicts_told)
+        note_send(worker, GX_LOG_WARN,
+                  "port: another host claims this port's address: give each its own, or peers will "
+                  "reach now one, now the other");
+    worker->conflicts_told = stats->address_conflicts;
+}
+
 static void complain(struct gx_worker *worker)
 {
     const struct gx_port_stats *stats = &worker->port->stats;
     char text[GX_NOTE_BYTES];
 
-    if (stats->link_down != worker->link_down_told && notes_fit(worker)) {
-        note_send(worker, stats->link_down ? GX_LOG_WARN : GX_LOG_INFO,
-                  stats->link_down ? "port: its link is down" : "port: its link is up again");
-        worker->link_down_told = stats->link_down;
-    }
     if (stats->tx_errors == worker->errors_told ||
         worker->now - worker->complaint_ns < COMPLAINT_NS || !notes_fit(worker))
         return;
@@ -426,6 +440,7 @@ static void count_port(struct gx_worker *worker)
     site[GX_SITE_port_missed_packets_total] = stats->rx_missed;
     site[GX_SITE_port_dropped_packets_total] = stats->rx_dropped;
     site[GX_SITE_port_link_downs_total] = stats->link_downs;
+    site[GX_SITE_port_address_conflicts_total] = stats->address_conflicts;
     site[GX_SITE_port_link_up] = !stats->link_down;
 }
 
@@ -435,6 +450,7 @@ static void keep_house(struct gx_worker *worker)
     uint64_t *site = worker->counters->site;
 
     refresh_busy(worker);
+    tell_port(worker);
     complain(worker);
     count_port(worker);
     site[GX_SITE_loops_total]++;

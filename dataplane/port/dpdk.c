@@ -105,6 +105,7 @@ static void link_check(struct gx_dpdk *d, uint64_t now)
     if (!down && d->base.stats.link_down)
         gx_host_announce(&d->host, now);
     d->base.stats.link_down = down;
+    d->base.stats.address_conflicts = d->host.counts.conflict;
     gx_device_mtu_refresh(&d->device);
     gx_device_drops(&d->device, &drops);
     d->base.stats.rx_missed = drops.rx_missed + drops.rx_no_mbuf;

@@ -249,6 +249,17 @@ def test_an_idle_gxd_on_af_xdp_sleeps_and_wakes():
         check(used < 0.05, "an idle gxd used %.1f%% of a core" % (100 * used))
 
 
+def test_two_hosts_with_one_address_are_told():
+    need_xdp()
+    with Wire() as wire, Lab("a", "b", start=False) as lab:
+        configure(lab, [device("net_af_xdp0,iface=gxv%d" % i, 0) for i in range(2)])
+        for i, site in enumerate(lab.sites):
+            site.start(wrapper=wire.wrapper(i), ready=False)
+        time.sleep(0.3)
+        need_dpdk(lab)
+        gxtest.wait_until(lambda: any("another host claims" in site.gxd.err() for site in lab.sites), "complaint", 10)
+
+
 def test_a_wrong_interface_is_refused_by_name():
     with Lab("a", "b", start=False) as lab:
         configure(lab, [device("net_af_xdp0,iface=gxnone", 0), device("net_af_xdp0,iface=gxnone", 1)])
