@@ -80,10 +80,11 @@ static int dpdk_open(struct gx_wan_network *network)
         eal.pci |= strncmp(config.device, "net_", 4) != 0;
     }
     int rc = gx_eal_init(&eal, error, sizeof(error));
-    if (rc == 0)
-        rc = gx_eal_thread();
-    else
+    if (rc != 0)
         return refuse(error, rc);
+    rc = gx_eal_thread();
+    if (rc != 0)
+        return refuse("DPDK gives this thread no lcore", rc);
     for (uint32_t p = 0; rc == 0 && p < options->port_count; p++) {
         config.device = options->ports[p].device;
         rc = open_port(network, p, &config);
