@@ -236,9 +236,9 @@ deps: ## install with apt what is missing (silent when all is there)
 deps-lint:
 	@tests/deps.sh base lint
 
-demo: deps ## train one model at several sites: SITES=2 LOSS=0.01 DELAY=25ms RATE=200Mbit ROUNDS=10
+demo: deps ## train one model at several sites: SITES=2 LOSS=0.01 DELAY=25ms RATE=200Mbit ROUNDS=10 PORT=af_xdp|udp
 	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
-	@SITES='$(SITES)' LOSS='$(LOSS)' DELAY='$(DELAY)' RATE='$(RATE)' ROUNDS='$(ROUNDS)' \
+	@SITES='$(SITES)' LOSS='$(LOSS)' DELAY='$(DELAY)' RATE='$(RATE)' ROUNDS='$(ROUNDS)' PORT='$(PORT)' \
 	    $(PYTHON) tools/demo/demo.py --build $(B)
 
 test: deps ## everything: unit tests (twice, once with sanitizers), simulator, integration tests

@@ -1,25 +1,27 @@
 #!/usr/bin/env python3
 """make demo: several sites on this machine train one GPT on English text, each with its own gxd, over a lossy link.
 
-Settings come from the environment (make demo SITES=4 LOSS=0.05): SITES LOSS DELAY RATE ROUNDS.
+Settings come from the environment (make demo SITES=4 LOSS=0.05): SITES LOSS DELAY RATE ROUNDS PORT.
 Exit status: 0 all sites ended with the same parameters; 1 not, or something failed; 2 a setting is wrong; 130 Ctrl-C.
-Only loopback is used; every process and file is gone afterwards (after a failure the logs stay, and their place is said).
+As root the sites live in network namespaces with DPDK ports; otherwise, and with PORT=udp, on loopback. Every process,
+namespace and file is gone afterwards (after a failure the logs stay, and their place is said; a plot stays in the build).
 """
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import signal
-import socket
 import sys
 import time
 
 sys.dont_write_bytecode = True
 
+import namespaces  # noqa: E402
+import plot  # noqa: E402
 import table  # noqa: E402
 import text as english  # noqa: E402
+from network import DRIVERS, UDP, Network  # noqa: E402
 from processes import Failed, Stage  # noqa: E402
 
 SITES_MAX = 8
@@ -27,7 +29,6 @@ INNER_STEPS = 50
 MODEL = ["--layers", "4", "--width", "128", "--heads", "4", "--context", "64", "--batch", "8",
          "--inner-steps", str(INNER_STEPS), "--threads", "1", "--sample", "160"]
 RUN = "demo"
-READY_S = 20.0
 STALL_S = 150.0
 END_S = 20.0
 # One thread each, and none that spins while the others work: the sites share this machine's cores.
@@ -41,6 +42,7 @@ class Settings:
         self.loss = self.matching(environment, "LOSS", "0.01", r"0(\.\d+)?|\d+(\.\d+)?%", "a share below 1: 0.01 or 1%")
         self.delay = self.matching(environment, "DELAY", "25ms", r"\d+(\.\d+)?(us|ms|s)", "a time: 25ms")
         self.rate = self.matching(environment, "RATE", "200Mbit", r"\d+(\.\d+)?[kMG]bit", "a rate: 200Mbit")
+        self.port = self.one_of(environment, "PORT", [*DRIVERS, UDP])
         self.names = [chr(ord("a") + i) for i in range(self.sites)]
 
     @staticmethod
@@ -57,17 +59,16 @@ class Settings:
             raise ValueError(f"{key}={value}: must be {right}")
         return value
 
+    @staticmethod
+    def one_of(environment, key, right):
+        """None when nothing was set."""
+        value = environment.get(key) or None
+        if value and value not in right:
+            raise ValueError(f"{key}={value}: must be one of {', '.join(right)}, or nothing for the best that works here")
+        return value
+
     def rate_bps(self):
         return float(self.rate[:-4]) * {"k": 1e3, "M": 1e6, "G": 1e9}[self.rate[-4]]
-
-
-def free_ports(count):
-    """UDP ports on loopback that nobody has now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
 
 
 def megabytes(count):
@@ -77,12 +78,14 @@ def megabytes(count):
 class Demo:
     def __init__(self, settings, build, stage, screen):
         self.settings, self.stage, self.screen = settings, stage, screen
+        self.build = build
         self.bin = os.path.join(build, "bin")
         self.data = os.path.join(build, "demo-data")
         self.spent = []
         self.logs = [table.Log(stage.path(f"train-{name}.json")) for name in settings.names]
         self.control_log = table.Log(stage.path("control.json"))
-        self.links, self.wan = [], None
+        self.network = Network(settings, stage, self.program)
+        self.links, self.drivers, self.wan = [], [], None
         self.bad_exits = []
 
     def program(self, name):
@@ -139,38 +142,6 @@ class Demo:
         if log.last() < rounds:
             raise Failed("the control run ended before its last round")
 
-    def start_network(self):
-        names, ports = self.settings.names, free_ports(2 * self.settings.sites)
-        listen, target = ports[:len(names)], ports[len(names):]
-        pairs = [f"127.0.0.1:{a}=127.0.0.1:{b}" for a, b in zip(listen, target)]
-        self.wan_process = self.stage.start(
-            "gx-wan", [self.program("gx-wan"), "--udp", *pairs, "--rate", self.settings.rate, "--delay",
-                       self.settings.delay, "--loss", self.settings.loss], out=self.stage.path("gx-wan.json"))
-        sites = "".join(f'  - {{name: {n}, address: "127.0.0.1:{p}"}}\n' for n, p in zip(names, listen))
-        self.gxds = []
-        for name, port in zip(names, target):
-            with open(self.stage.path(name + ".yaml"), "w") as f:
-                f.write(f'site: {name}\nport: {{udp: "127.0.0.1:{port}"}}\nsocket: {self.stage.path(name)}.sock\n'
-                        f"rate: {self.settings.rate}\nmemory: 1GiB\nsites:\n{sites}")
-            self.gxds.append(self.stage.start("gxd-" + name, [self.program("gxd"), "-c", self.stage.path(name + ".yaml")]))
-        for name in names:
-            self.wait_ready(name)
-
-    def gxctl(self, name, *words):
-        return [self.program("gxctl"), "-s", self.stage.path(name) + ".sock", "show", *words, "--json"]
-
-    def wait_ready(self, name):
-        deadline = time.monotonic() + READY_S
-        while True:
-            self.stage.check()
-            try:
-                self.stage.run("gxctl", self.gxctl(name), seconds=5)
-                return
-            except Failed as error:
-                if time.monotonic() > deadline:
-                    raise Failed(f"gxd of site {name} was not ready after {READY_S:.0f} s: {error}") from error
-            time.sleep(0.05)
-
     def run_sites(self):
         trainers = []
         for i, (name, log) in enumerate(zip(self.settings.names, self.logs)):
@@ -187,27 +158,9 @@ class Demo:
         self.stage.check()
 
     def read_counters(self):
-        self.links = [json.loads(self.stage.run("gxctl", self.gxctl(name, "links"), seconds=5))
-                      for name in self.settings.names]
-        self.wan_process.signal(signal.SIGUSR1)
-        deadline = time.monotonic() + 5
-        while not self.wan:
-            with open(self.stage.path("gx-wan.json")) as f:
-                text = f.read()
-            if text.endswith("\n"):
-                self.wan = json.loads(text.splitlines()[-1])
-            elif time.monotonic() > deadline:
-                raise Failed("gx-wan did not print its counters on SIGUSR1")
-            else:
-                time.sleep(0.02)
-
-    def stop_network(self):
-        for process in self.gxds + [self.wan_process]:
-            process.signal(signal.SIGTERM)
-        for process in self.gxds + [self.wan_process]:
-            status = process.end(5)
-            if status != 0:
-                self.bad_exits.append(f"{process.name}: exit status {status} after SIGTERM")
+        self.links = [self.network.show(name, "links") for name in self.settings.names]
+        self.drivers = [self.network.show(name)["port"] for name in self.settings.names]
+        self.wan = self.network.wan_counters()
 
     # ---- the verdict ----
 
@@ -225,6 +178,7 @@ class Demo:
         self.tell_loss(finals)
         self.tell_bytes(finals)
         self.tell_losses()
+        self.tell_ports()
         for text in self.bad_exits:
             line(f"  ended badly    {text}")
         line("  time           " + ", ".join(f"{what} {s:.0f} s" for what, s in self.spent) +
@@ -266,11 +220,36 @@ class Demo:
                     p["down"]["delivered_packets"] for p in self.wan["ports"])
         line(f"                 dropped by gx-wan's full queues: {queue:,}")
 
+    def tell_ports(self):
+        line = self.screen.line
+        for i, (name, driver) in enumerate(zip(self.settings.names, self.drivers)):
+            wan = self.wan["ports"][i]
+            beyond = f"gx-wan {wan['device']}" if "device" in wan else f"gx-wan {wan['listen']}"
+            line(f"  {'ports' if i == 0 else '':<14} {name}: {driver} ↔ {beyond}")
+        if self.network.why_udp:
+            line(f"                 kernel UDP, not DPDK: {self.network.why_udp}")
+
     def lane_counts(self, receiver, sender):
         for link in self.links[receiver]["links"]:
             if link["peer"] == sender:
                 return link["lost_packets"], link["expected_packets"]
         raise Failed(f"gxctl show links --json of site {self.settings.names[receiver]} has no link to {sender}")
+
+    def plot(self):
+        def losses(log):
+            # The start lies far above all the rest, and would flatten it.
+            return {r: entry["val_loss"] for r, entry in log.rounds.items() if r and entry.get("val_loss") is not None}
+
+        series = [plot.Series(f"{self.settings.sites} sites together", losses(self.logs[0])),
+                  plot.Series(f"site {self.settings.names[0]} alone", losses(self.control_log))]
+        self.screen.line()
+        self.screen.title("validation loss")
+        for text in plot.text(series, "round"):
+            self.screen.line("  " + text)
+        made = plot.images(series, "round", "validation loss", f"gx demo, loss {self.settings.loss} on the links",
+                           os.path.join(self.build, "demo-loss"))
+        if made:
+            self.screen.line("  " + ", ".join(made))
 
     def sample(self):
         try:
@@ -297,14 +276,18 @@ class Demo:
             with self.timed("control run"):
                 self.finish_control(control)
         with self.timed("sites" + (" and control run" if beside else "")):
-            self.start_network()
-            self.screen.line(f"network   gx-wan relays between {s.sites} gxd; the first site, {s.names[0]}, coordinates")
+            self.network.start()
+            self.screen.line(f"network   {self.network.title()}")
+            if self.network.why_udp:
+                self.screen.line(f"          no DPDK ports: {self.network.why_udp}")
+            self.screen.line(f"          the first site, {s.names[0]}, coordinates")
             self.run_sites()
             self.read_counters()
-            self.stop_network()
+            self.bad_exits = self.network.stop()
             if beside:
                 self.finish_control(control)
         good = self.verdict()
+        self.plot()
         self.sample()
         return good
 
@@ -330,7 +313,7 @@ def main():
         stage = Stage()
         code = 0 if Demo(settings, os.path.abspath(options.build), stage, screen).run() else 1
         keep = code != 0
-    except Failed as error:
+    except (Failed, namespaces.Unavailable) as error:
         with contextlib.suppress(OSError, KeyboardInterrupt):
             screen.line()
             print(f"make demo: {error}", file=sys.stderr)
@@ -343,6 +326,7 @@ def main():
             signal.signal(number, signal.SIG_IGN)
         if stage:
             stage.close(keep)
+            namespaces.Net.close_all()
             if keep:
                 with contextlib.suppress(OSError):
                     print(f"make demo: logs are in {stage.directory}", file=sys.stderr)

@@ -90,6 +90,18 @@ class Stage:
             raise Failed(f"{name}: exit status {done.returncode}\n{text}")
         return done.stdout
 
+    def end(self, processes):
+        """Ends these and forgets them; returns what is to be said of those that ended badly."""
+        bad = []
+        for process in processes:
+            process.signal(signal.SIGTERM)
+        for process in processes:
+            status = process.end(TERM_S)
+            if status != 0:
+                bad.append(f"{process.name}: exit status {status} after SIGTERM")
+            self.processes.remove(process)
+        return bad
+
     def check(self):
         """Raises when a process that should be running, or should have ended well, did neither."""
         for process in self.processes:

@@ -87,6 +87,20 @@ int gx_impair_init(struct gx_impair *impair, const struct gx_impair_config *conf
     return 0;
 }
 
+void gx_impair_set_rate(struct gx_impair *impair, uint64_t now_ns, uint64_t rate_bps)
+{
+    uint64_t backlog_ns = impair->busy_ns > now_ns ? impair->busy_ns - now_ns : 0;
+
+    if (rate_bps == impair->config.rate_bps)
+        return;
+    if (rate_bps > 0 && backlog_ns > 0)
+        impair->busy_ns =
+            now_ns + (uint64_t)((u128)backlog_ns * impair->config.rate_bps / rate_bps);
+    impair->busy_rest = 0; /* less than a ns, of the old rate */
+    impair->config.rate_bps = rate_bps;
+    impair->queue_ns = gx_impair_serialise_ns(rate_bps, impair->config.queue_bytes);
+}
+
 /* Takes the frame into the queue and says when its last bit leaves; false when the queue is full.
  */
 static bool serialise(struct gx_impair *impair, uint64_t now_ns, uint32_t frame_bytes,

@@ -117,6 +117,10 @@ int gx_impair_init(struct gx_impair *impair, const struct gx_impair_config *conf
 void gx_impair_packet(struct gx_impair *impair, uint64_t now_ns, uint32_t frame_bytes,
                       struct gx_verdict *out);
 
+/* From now_ns on another rate. What is in the queue takes its room in bytes and delays what follows
+ * by the new rate, but its own deliveries are decided; nothing overtakes it. */
+void gx_impair_set_rate(struct gx_impair *impair, uint64_t now_ns, uint64_t rate_bps);
+
 /* The default queue: one bandwidth-delay product (rate * 2 * delay) and
  * GX_IMPAIR_QUEUE_SLACK_BYTES. */
 uint64_t gx_impair_queue_bytes(uint64_t rate_bps, uint64_t delay_ns);

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #define CLASS_BYTES_MIN 64u
+#define FRAME_BYTES_MIN GX_WAN_ETHERNET_BYTES
 
 static void *map_memory(size_t bytes)
 {
@@ -28,9 +29,9 @@ static size_t slot_bytes(int class_idx)
 /* As many as there can be of the smallest frames that fall into this class. */
 static size_t class_count(int class_idx, uint64_t bound_bytes)
 {
-    uint32_t smaller_bytes = class_idx > 0 ? class_bytes(class_idx - 1) + 1 : 0;
+    uint32_t smallest_bytes = class_idx > 0 ? class_bytes(class_idx - 1) + 1 : FRAME_BYTES_MIN;
 
-    return bound_bytes / (smaller_bytes + GX_WAN_HEADER_BYTES) + 1;
+    return bound_bytes / smallest_bytes + 1;
 }
 
 int gx_wan_pool_init(struct gx_wan_pool *pool, uint64_t bound_bytes)

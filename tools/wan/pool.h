@@ -20,10 +20,12 @@ struct gx_wan_packet {
         struct gx_wan_packet *next; /* in the pool */
         uint64_t order; /* in a heap: of two that are due at once, the first pushed comes first */
     };
-    uint32_t bytes;    /* of data */
-    uint16_t from_idx; /* socket of the site and worker that it comes from, and so the one it leaves
-                          by */
-    uint16_t to_idx;   /* socket of those that it goes to */
+    uint32_t bytes;       /* of data */
+    uint32_t frame_bytes; /* what the law counts */
+    uint16_t from, to;    /* ports */
+    uint16_t from_idx; /* of a UDP relay: socket of the site and worker that it comes from, and so
+                             the one it leaves by */
+    uint16_t to_idx;   /* the same: socket of those that it goes to */
     uint8_t class_idx;
     uint8_t data[];
 };

@@ -19,28 +19,26 @@ static void print_counters(FILE *out, const struct gx_impair_counters *counters)
             gx_impair_mean_burst(counters));
 }
 
-static void print_port(FILE *out, const struct gx_wan_relay *relay, uint32_t port)
+static void print_port(FILE *out, const struct gx_wan_network *network, uint32_t port)
 {
-    const struct gx_wan_port_options *options = &relay->options.ports[port];
-    char listen[GX_WAN_ADDRESS_TEXT_MAX], target[GX_WAN_ADDRESS_TEXT_MAX];
     struct gx_impair_counters paths = {0};
 
-    for (uint32_t to = 0; to < relay->options.port_count; to++)
-        gx_impair_counters_add(&paths, &relay->paths[port][to].counters);
-    fprintf(out, "{\"listen\":\"%s\",\"target\":\"%s\",\"up\":",
-            gx_wan_address_format(&options->listen, listen),
-            gx_wan_address_format(&options->target, target));
-    print_counters(out, &relay->ports[port].up.counters);
+    for (uint32_t to = 0; to < network->options.port_count; to++)
+        gx_impair_counters_add(&paths, &network->paths[port][to].counters);
+    fputc('{', out);
+    network->front->describe(network, port, out);
+    fputs("\"up\":", out);
+    print_counters(out, &network->ports[port].up.counters);
     fputs(",\"path\":", out);
     print_counters(out, &paths);
     fputs(",\"down\":", out);
-    print_counters(out, &relay->ports[port].down.counters);
+    print_counters(out, &network->ports[port].down.counters);
     fputc('}', out);
 }
 
-static void print_paths(FILE *out, const struct gx_wan_relay *relay)
+static void print_paths(FILE *out, const struct gx_wan_network *network)
 {
-    uint32_t count = relay->options.port_count;
+    uint32_t count = network->options.port_count;
     const char *comma = "";
 
     for (uint32_t from = 0; from < count; from++) {
@@ -48,53 +46,56 @@ static void print_paths(FILE *out, const struct gx_wan_relay *relay)
             if (from == to)
                 continue;
             fprintf(out, "%s{\"from\":%" PRIu32 ",\"to\":%" PRIu32 ",\"path\":", comma, from, to);
-            print_counters(out, &relay->paths[from][to].counters);
+            print_counters(out, &network->paths[from][to].counters);
             fputc('}', out);
             comma = ",";
         }
     }
 }
 
-void gx_wan_report_json(const struct gx_wan_relay *relay, FILE *out)
+void gx_wan_report_json(const struct gx_wan_network *network, FILE *out)
 {
-    const struct gx_wan_relay_counters *counters = &relay->counters;
-    double seconds = 1e-9 * (double)(gx_wan_relay_now_ns() - relay->start_ns);
+    const struct gx_wan_network_counters *counters = &network->counters;
+    double seconds = 1e-9 * (double)(gx_wan_now_ns() - network->start_ns);
     double mean_ns = counters->sent_packets > 0
                          ? (double)counters->late_ns_sum / (double)counters->sent_packets
                          : 0;
 
     fprintf(out, "{\"seconds\":%.6f,\"ports\":[", seconds);
-    for (uint32_t port = 0; port < relay->options.port_count; port++) {
+    for (uint32_t port = 0; port < network->options.port_count; port++) {
         if (port > 0)
             fputc(',', out);
-        print_port(out, relay, port);
+        print_port(out, network, port);
     }
     fputs("],\"paths\":[", out);
-    print_paths(out, relay);
+    print_paths(out, network);
     fprintf(out, "],\"stranger_packets\":%" PRIu64 ",\"buffer_drops\":%" PRIu64,
             counters->stranger_packets, counters->buffer_drops);
     fprintf(out, ",\"send_drops\":%" PRIu64 ",\"kernel_drops\":%" PRIu64, counters->send_drops,
-            gx_wan_relay_kernel_drops(relay));
+            network->front->kernel_drops(network));
     fprintf(out, ",\"sent_packets\":%" PRIu64 ",\"late_mean_us\":%.1f,\"late_max_us\":%.1f",
             counters->sent_packets, 1e-3 * mean_ns, 1e-3 * (double)counters->late_ns_max);
-    fprintf(out, ",\"late_1ms_packets\":%" PRIu64 "}\n", counters->late_1ms_packets);
+    fprintf(out, ",\"late_1ms_packets\":%" PRIu64, counters->late_1ms_packets);
+    if (network->front->count)
+        network->front->count(network, out);
+    fputs("}\n", out);
     fflush(out);
 }
 
-void gx_wan_report_live(const struct gx_wan_relay *relay, struct gx_wan_report_live *live,
+void gx_wan_report_live(const struct gx_wan_network *network, struct gx_wan_report_live *live,
                         uint64_t now_ns, FILE *out)
 {
-    uint64_t since_ns = now_ns - (live->at_ns > 0 ? live->at_ns : relay->start_ns);
+    uint64_t since_ns = now_ns - (live->at_ns > 0 ? live->at_ns : network->start_ns);
     double seconds = 1e-9 * (double)(since_ns > 0 ? since_ns : 1);
 
     fputs("\r\033[K", out);
-    for (uint32_t p = 0; p < relay->options.port_count; p++) {
-        const struct gx_wan_relay_port *port = &relay->ports[p];
+    for (uint32_t p = 0; p < network->options.port_count; p++) {
+        const struct gx_wan_network_port *port = &network->ports[p];
         struct gx_impair_counters paths = {0};
         char rate[GX_UNITS_TEXT_MAX];
 
-        for (uint32_t to = 0; to < relay->options.port_count; to++)
-            gx_impair_counters_add(&paths, &relay->paths[p][to].counters);
+        for (uint32_t to = 0; to < network->options.port_count; to++)
+            gx_impair_counters_add(&paths, &network->paths[p][to].counters);
         uint64_t bytes = port->up.counters.delivered_bytes;
         double bps = 8 * (double)(bytes - live->up_bytes[p]) / seconds;
         live->up_bytes[p] = bytes;
