@@ -27,7 +27,9 @@ struct fragment {
     uint64_t published_round;
     bool offered; /* not answered by an event yet */
     uint64_t offer_round, offer_weight, offer_time_ns;
-    bool behind; /* the state area belongs to gxd */
+    bool behind;     /* the state area belongs to gxd */
+    bool accept_due; /* and gxd is still to be told that it may have it */
+    uint64_t accept_round;
 };
 
 struct gx {
@@ -453,11 +455,6 @@ int gx_offer(struct gx *gx, uint32_t fragment, uint64_t round, uint64_t weight)
 static void event_note(struct gx *gx, const struct gx_event *event)
 {
     struct fragment *f = &gx->fragments[event->fragment];
-    struct gx_command accept = {.type = GX_COMMAND_ACCEPT,
-                                .fragment = event->fragment,
-                                .round = event->round,
-                                .time_ns = now_ns()};
-
     switch ((enum gx_event_type)event->type) {
     case GX_EVENT_MEMBER:
     case GX_EVENT_LEFT_OUT:
@@ -471,12 +468,12 @@ static void event_note(struct gx *gx, const struct gx_event *event)
         break;
     case GX_EVENT_BEHIND:
         f->behind = true;
+        f->accept_due = true;
+        f->accept_round = event->round;
         f->offered = false;
-        /* A failure shows at the next call: then gxd is gone. */
-        command_push(gx, &accept);
         break;
     case GX_EVENT_STATE:
-        f->behind = false;
+        f->behind = f->accept_due = false;
         f->published = true;
         f->published_round = event->round;
         break;
@@ -528,6 +525,21 @@ static int time_left_ms(uint64_t end_ns)
     return now >= end_ns ? 0 : (int)((end_ns - now + 999999) / 1000000);
 }
 
+/* Answers each BEHIND. Where the ring is full, gxd hears of it at a later look. */
+static void accepts_push(struct gx *gx)
+{
+    for (uint32_t i = 0; i < gx->layout.fragment_count; i++) {
+        struct fragment *f = &gx->fragments[i];
+        struct gx_command accept = {.type = GX_COMMAND_ACCEPT,
+                                    .fragment = i,
+                                    .round = f->accept_round,
+                                    .time_ns = now_ns()};
+
+        if (f->accept_due && command_push(gx, &accept) == 0)
+            f->accept_due = false;
+    }
+}
+
 int gx_wait(struct gx *gx, struct gx_event *event, int timeout_ms)
 {
     uint64_t end_ns = now_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
@@ -539,6 +551,7 @@ int gx_wait(struct gx *gx, struct gx_event *event, int timeout_ms)
         int ret = event_look(gx, event); /* after `gone`: what it said before it went is not lost */
         int left_ms = timeout_ms < 0 ? -1 : time_left_ms(end_ns);
 
+        accepts_push(gx);
         if (ret)
             return ret < 0 ? ret : 0;
         gx->gone = gone;
@@ -567,7 +580,7 @@ static int fragment_repeat(struct gx *gx, uint32_t fragment)
     /* The old gxd may have died half-way through writing a fetched state: what lies there is no state of any round. As
      * round 0 it is a newcomer's, which is behind and fetches again. */
     if (f->behind) {
-        f->behind = false;
+        f->behind = f->accept_due = false;
         f->published = true;
         f->published_round = 0;
     }
