@@ -23,12 +23,12 @@ enum gx_log_level { GX_LOG_ERROR, GX_LOG_WARN, GX_LOG_INFO, GX_LOG_DEBUG };
 struct gx_config {
     char site[GX_NAME_MAX];
     char port_udp[GX_CONFIG_ADDRESS_MAX];     /* "": port_device */
-    char port_device[GX_CONFIG_DEVICE_MAX];     /* "": port_udp */
+    char port_device[GX_CONFIG_DEVICE_MAX];   /* "": port_udp */
     char port_address[GX_CONFIG_ADDRESS_MAX]; /* "10.0.0.1/24", with port_device */
     char port_gateway[GX_CONFIG_ADDRESS_MAX]; /* "": none */
     uint32_t port_udp_port;
     char lcores[GX_CONFIG_ADDRESS_MAX]; /* "": all */
-    char eal[GX_CONFIG_DEVICE_MAX];       /* "": none */
+    char eal[GX_CONFIG_DEVICE_MAX];     /* "": none */
     char socket[GX_CONFIG_PATH_MAX];
     char state[256]; /* directory of journal and counters; default: SOCKET.state */
     uint64_t rate_bps;

@@ -134,7 +134,7 @@ const char *gx_config_value(const struct gx_config *c, int key, char *out)
 static void print_line(const struct gx_config *config, int key, const char *indent, FILE *out)
 {
     const char *type = gx_config_keys[key].type;
-    static const char *const bare[] = {"rate", "bytes", "duration", "count", "choice"};
+    static const char *const bare[] = {"rate", "size", "duration", "whole number", "choice"};
     bool quoted = true;
 
     for (size_t i = 0; i < sizeof(bare) / sizeof(bare[0]); i++)

@@ -72,7 +72,7 @@ static struct gx_decision *row_begin(struct gx_coordinator *c, const struct gx_c
 static void sites_fill(const struct gx_coordinator *c, const struct gx_coordinator_run *run,
                        const struct gx_coordinator_fragment *f, struct gx_decision *d, uint64_t now)
 {
-    for (uint32_t i = 0; i < c->config.site_count; i++) {
+    for (uint32_t i = 0; i < c->config.site_count && i < GX_SITES_MAX; i++) {
         d->why[i] = (uint8_t)why(run, f, i);
         d->holders[i] = f->offered >> i & 1 ? gx_decide_holders(c, run, f, i) : 0;
         if (f->offered >> i & 1 && !d->offered_ns[i])

@@ -24,6 +24,7 @@
 #include <rte_mempool.h>
 
 #include "port/eal.h"
+#include "port/clock.h"
 
 #define DESCRIPTORS 2048u
 #define MBUFS_MORE 1024u
@@ -188,7 +189,10 @@ void gx_device_mtu_refresh(struct gx_device *device)
         device->mtu = device->frame_mtu;
 }
 
-/* The driver connects in start only, and start fails while there is no server. */
+/* The driver connects in start only, and start fails while there is no server. Its handshake runs on a thread of DPDK's,
+ * which a stop in the middle of it would crash. */
+#define MEMIF_HANDSHAKE_NS GX_NS_PER_S
+
 static bool memif_up(struct gx_device *device)
 {
     struct rte_eth_link link = {0};
@@ -197,8 +201,11 @@ static bool memif_up(struct gx_device *device)
         return true;
     if (!device->client)
         return false;
+    if (device->started && gx_clock_ns() - device->started_ns < MEMIF_HANDSHAKE_NS)
+        return false;
     if (device->started)
         rte_eth_dev_stop(device->port_id);
+    device->started_ns = gx_clock_ns();
     device->started = rte_eth_dev_start(device->port_id) == 0;
     return false;
 }
@@ -651,6 +658,7 @@ int gx_device_start(struct gx_device *device, char *error, size_t error_bytes)
     int ret;
 
     gx_eal_forget();
+    device->started_ns = gx_clock_ns();
     ret = rte_eth_dev_start(device->port_id);
     device->started = ret == 0;
     if (ret && !device->client)

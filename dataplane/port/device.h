@@ -48,7 +48,8 @@ struct gx_device {
     enum gx_device_kind kind;
     uint16_t port_id;
     uint16_t queue_count;
-    bool started; /* false: a memif client waits for its server; no burst before that */
+    bool started;        /* false: a memif client waits for its server; no burst before that */
+    uint64_t started_ns; /* when it was last tried */
     bool client;
     uint32_t mtu;       /* as the interface has it now: IP bytes */
     uint32_t frame_mtu; /* what it was when the buffers were made: more is not sent */

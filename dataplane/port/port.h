@@ -56,7 +56,7 @@ struct gx_port_stats {
     uint64_t tx_unresolved;     /* packets lost: the peer's MAC address was not known yet */
     uint64_t pool_empty;        /* times that no packet buffer was free */
     uint64_t link_downs;
-    uint64_t rx_missed; /* dropped by driver or kernel before us: no room */
+    uint64_t rx_missed;         /* dropped by driver or kernel before us: no room */
     uint64_t address_conflicts; /* times that another host claimed our address */
     bool link_down;
 };
