@@ -40,7 +40,8 @@ struct gx_run;
 struct gx_core *gx_core_create(const struct gx_core_config *config, uint64_t now);
 void gx_core_destroy(struct gx_core *core);
 
-/* Before the first rx: one entry of the coordinator's journal, oldest first. -EBADMSG: not an entry (a torn tail). */
+/* Before the first rx: one entry of the coordinator's journal, oldest first. -EBADMSG: not an entry (a torn tail);
+ * -EPROTO: an entry of another version. */
 int gx_core_replay(struct gx_core *core, const uint8_t *entry, size_t bytes);
 
 void gx_core_rx(struct gx_core *core, uint64_t now, const struct gx_addr *from,

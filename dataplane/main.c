@@ -197,6 +197,10 @@ static int journal_open(struct gxd *gxd)
             "%s: damaged after %llu records: the %llu bytes behind them are more than a crash "
             "can tear; restore the file, or move it away to begin a new epoch",
             path, (unsigned long long)count, (unsigned long long)torn_bytes);
+    else if (ret == -EPROTO)
+        gx_error_log("%s: record %llu is of another version of the journal: start the gxd that "
+                     "wrote it, or move the file away to begin a new epoch",
+                     path, (unsigned long long)count + 1);
     else if (ret)
         gx_error_log("%s: cannot open the journal: %s", path, strerror(-ret));
     if (ret)

@@ -44,9 +44,12 @@ int gx_journal_parse(const uint8_t *in, size_t bytes, struct gx_journal_entry *e
     uint32_t magic = gx_read_u32(&r);
     uint32_t size = gx_read_u32(&r);
     uint64_t check = gx_read_u64(&r);
-    if (!r.ok || magic != MAGIC || size != bytes ||
+    /* Version 0 is a version that a crash kept from being written. */
+    if (!r.ok || magic >> 16 != MAGIC >> 16 || (magic & 0xffff) == 0 || size != bytes ||
         check != XXH3_64bits(in + PREFIX_BYTES, bytes - PREFIX_BYTES))
         return -EBADMSG;
+    if (magic != MAGIC)
+        return -EPROTO;
     uint8_t type = gx_read_u8(&r);
     gx_read(&r, entry->run, sizeof(entry->run));
     entry->run[GX_NAME_MAX - 1] = 0;

@@ -33,7 +33,7 @@ struct gx_journal_entry {
 
 /* Returns the entry's bytes; `out` has GX_JOURNAL_ENTRY_MAX_BYTES. */
 size_t gx_journal_build(const struct gx_journal_entry *entry, uint8_t *out);
-/* 0; -EBADMSG when truncated, torn, or not an entry of this version. */
+/* 0; -EBADMSG when truncated, torn, or no entry; -EPROTO: whole, but of another version. */
 int gx_journal_parse(const uint8_t *in, size_t bytes, struct gx_journal_entry *entry);
 
 #endif

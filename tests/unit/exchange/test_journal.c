@@ -84,7 +84,9 @@ static void every_flipped_bit_is_noticed(void **state)
     size_t size = gx_journal_build(&e, bytes);
     for (size_t bit = 0; bit < size * 8; bit++) {
         bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-        assert_int_equal(gx_journal_parse(bytes, size, &out), -EBADMSG);
+        /* The version's own bits make it another version: refused, never taken for a torn end. */
+        assert_int_equal(gx_journal_parse(bytes, size, &out),
+                         bit > 0 && bit < 16 ? -EPROTO : -EBADMSG);
         bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
     }
 }
