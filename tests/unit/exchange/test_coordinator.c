@@ -374,6 +374,24 @@ static void an_older_report_does_not_replace_a_newer_one(void **state)
     gx_coordinator_destroy(b.c);
 }
 
+/* Two sites, round 1 decided and applied by nobody, and the operator asks for a rewind. */
+static void rewind_asked(struct bench *b)
+{
+    uint64_t sequence;
+
+    start(b, 2, 1);
+    say(b, 3);
+    both_offer_and_hold(b, 1);
+    written(b, &sequence);
+    gx_coordinator_journal_done(b->c, sequence, b->now);
+    for (int i = 0; i < 2; i++) {
+        b->reports[i].decided = 1;
+        b->reports[i].kept = 3;
+    }
+    say(b, 3);
+    assert_int_equal(gx_coordinator_rewind(b->c, "run"), 0);
+}
+
 /* What is decided counts: a rewind of a run that is well waits until some site has applied it. */
 static void an_asked_rewind_waits_for_the_decided_round(void **state)
 {
@@ -381,17 +399,7 @@ static void an_asked_rewind_waits_for_the_decided_round(void **state)
     uint64_t sequence;
 
     (void)state;
-    start(&b, 2, 1);
-    say(&b, 3);
-    both_offer_and_hold(&b, 1);
-    written(&b, &sequence);
-    gx_coordinator_journal_done(b.c, sequence, b.now);
-    for (int i = 0; i < 2; i++) {
-        b.reports[i].decided = 1;
-        b.reports[i].kept = 3;
-    }
-    say(&b, 3);
-    assert_int_equal(gx_coordinator_rewind(b.c, "run"), 0);
+    rewind_asked(&b);
     say(&b, 3);
     assert_true(quiet(&b));
     b.reports[0].applied = b.reports[0].reduced = 1;
@@ -409,17 +417,7 @@ static void an_asked_rewind_waits_3_s_at_most(void **state)
     uint64_t sequence;
 
     (void)state;
-    start(&b, 2, 1);
-    say(&b, 3);
-    both_offer_and_hold(&b, 1);
-    written(&b, &sequence);
-    gx_coordinator_journal_done(b.c, sequence, b.now);
-    for (int i = 0; i < 2; i++) {
-        b.reports[i].decided = 1;
-        b.reports[i].kept = 3;
-    }
-    say(&b, 3);
-    assert_int_equal(gx_coordinator_rewind(b.c, "run"), 0);
+    rewind_asked(&b);
     pass(&b, 29 * S / 10, 3);
     assert_true(quiet(&b));
     pass(&b, S / 5, 3);
