@@ -380,27 +380,46 @@ static void what_is_copied_is_counted_with_its_reason(void **state)
     assert_int_equal(xdp.a->stats.tx_external_bytes, 0);
 }
 
+/* Sleeps, at most `longest_ns`, until the kernel beside b has sent nothing of its own (the multicast
+ * of a fresh interface) for that long. */
+static bool sleeps_through(uint64_t longest_ns, int tries)
+{
+    struct gx_rx got[GX_PORT_BURST];
+
+    while (tries--) {
+        uint64_t start_ns = gx_clock_ns();
+
+        xdp.b->ops->sleep(xdp.b, start_ns + longest_ns);
+        if (gx_clock_ns() - start_ns >= longest_ns - GX_NS_PER_MS)
+            return true;
+        while (xdp.b->ops->rx(xdp.b, got, GX_PORT_BURST))
+            ;
+    }
+    return false;
+}
+
 static void a_packet_ends_a_sleep(void **state)
 {
     struct gx_rx got[GX_PORT_BURST];
     struct gx_packet packet;
-    uint64_t start_ns, slept_ns;
+    uint64_t start_ns, end_ns;
+    uint32_t count = 0;
 
     (void)state;
     need_xdp();
     while (xdp.b->ops->rx(xdp.b, got, GX_PORT_BURST))
         ;
-    start_ns = gx_clock_ns();
-    xdp.b->ops->sleep(xdp.b, start_ns + 50 * GX_NS_PER_MS);
-    slept_ns = gx_clock_ns() - start_ns;
-    assert_true(slept_ns >= 49 * GX_NS_PER_MS);
+    assert_true(sleeps_through(50 * GX_NS_PER_MS, 200));
     packet_make(&packet, xdp.b, 0, payloads[0], PAYLOAD);
     assert_true(xdp.a->ops->room(xdp.a) > 0);
-    xdp.a->ops->tx(xdp.a, &packet, 1);
     start_ns = gx_clock_ns();
-    xdp.b->ops->sleep(xdp.b, start_ns + WAIT_NS);
+    xdp.a->ops->tx(xdp.a, &packet, 1);
+    for (end_ns = start_ns + WAIT_NS; !count && gx_clock_ns() < end_ns;) {
+        xdp.b->ops->sleep(xdp.b, end_ns);
+        count = xdp.b->ops->rx(xdp.b, got, GX_PORT_BURST);
+    }
     assert_true(gx_clock_ns() - start_ns < WAIT_NS / 2);
-    assert_int_equal(xdp.b->ops->rx(xdp.b, got, GX_PORT_BURST), 1);
+    assert_int_equal(count, 1);
 }
 
 static void a_link_that_goes_down_and_up_is_seen_and_survived(void **state)
