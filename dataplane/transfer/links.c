@@ -59,7 +59,10 @@ static void peer_init(struct gx_links *links, uint32_t idx, uint32_t ring_count,
 
     peer->idx = idx;
     gx_handshake_init(&peer->handshake, idx, &links->config.addrs[idx], now);
-    gx_lane_init(&peer->lane, links->config.rate_bps, packet_bytes(&links->config),
+    gx_lane_init(&peer->lane,
+                 links->config.rate_algorithm != NULL ? links->config.rate_algorithm
+                                                      : &gx_rate_path,
+                 links->config.rate_bps, links->config.loss_floor, packet_bytes(&links->config),
                  links->rings + (size_t)idx * ring_count, ring_count, now);
     gx_recv_init(&peer->recv);
     peer->next_transfer = (uint32_t)gx_random_u64(&links->local.random);

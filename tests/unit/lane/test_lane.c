@@ -17,7 +17,7 @@ static struct gx_lane lane;
 static int setup(void **state)
 {
     (void)state;
-    gx_lane_init(&lane, 200000000, 1498, ring, 16, 0);
+    gx_lane_init(&lane, &gx_rate_fixed, 200000000, 0, 1498, ring, 16, 0);
     gx_lane_session(&lane, NULL, true, 0);
     return 0;
 }
