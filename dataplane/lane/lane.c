@@ -7,6 +7,7 @@
 #define WINDOW_UNKNOWN_NS 10000000ull
 #define PROBE_IDLE_NS 500000000ull  /* after the last feedback: half of what starts a handshake */
 #define PROBE_RETRY_NS 125000000ull /* after a probe that is not answered */
+#define TAIL_PROBES_QUICK 100
 #define TAIL_WAIT_MAX_NS 1000000000ull
 
 void gx_lane_init(struct gx_lane *lane, const struct gx_rate_algorithm *algorithm,
@@ -101,9 +102,9 @@ static uint64_t tail_wait_ns(const struct gx_lane *lane)
 {
     uint64_t wait = lane->estimate.rtt_ns == 0 ? GX_LANE_RTT_UNKNOWN_NS : lane->estimate.rtt_ns;
 
-    if (lane->tail_probes == 1)
+    if (lane->tail_probes <= TAIL_PROBES_QUICK)
         return gx_lane_interval_ns(lane);
-    for (uint32_t i = 2; i < lane->tail_probes && wait < TAIL_WAIT_MAX_NS; i++)
+    for (uint32_t i = TAIL_PROBES_QUICK + 1; i < lane->tail_probes && wait < TAIL_WAIT_MAX_NS; i++)
         wait *= 2;
     return wait < TAIL_WAIT_MAX_NS ? wait : TAIL_WAIT_MAX_NS;
 }

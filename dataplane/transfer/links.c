@@ -9,6 +9,7 @@
 
 #define SECOND_NS 1000000000ull
 #define UP_NS (3 * SECOND_NS)
+#define SILENT_NS SECOND_NS
 
 static uint32_t packet_bytes(const struct gx_links_config *config)
 {
@@ -313,6 +314,17 @@ void gx_peer_publish(struct gx_links *links, struct gx_peer *peer)
     peer->published.bursts = arrival->bursts;
 }
 
+/* How long a transfer goes on without feedback. Data that has to be sent anyway may be sent into silence: it is more
+ * often the way back that is gone for a moment. What a silent peer lacks is anybody's guess. */
+static uint64_t send_timeout_ns(const struct gx_peer *peer, const struct gx_send *send)
+{
+    uint64_t timeout = gx_lane_timeout_ns(&peer->lane);
+
+    if (send->pass_done || send->answer != GX_ANSWER_OPEN || timeout > SILENT_NS)
+        return timeout;
+    return SILENT_NS;
+}
+
 void gx_peer_tick(struct gx_links *links, struct gx_peer *peer, uint64_t now)
 {
     struct gx_lane *lane = &peer->lane;
@@ -329,7 +341,7 @@ void gx_peer_tick(struct gx_links *links, struct gx_peer *peer, uint64_t now)
         struct gx_send *send = &peer->sends[i];
 
         if (send->used && !send->closing && send->armed_ns != 0 &&
-            now >= send->armed_ns + gx_lane_timeout_ns(lane))
+            now >= send->armed_ns + send_timeout_ns(peer, send))
             gx_peer_send_pause(send, now);
     }
 }
@@ -407,7 +419,7 @@ static uint64_t send_wake(const struct gx_peer *peer, const struct gx_send *send
     uint64_t wake = send->open_ns;
 
     if (send->armed_ns != 0)
-        wake = earlier(wake, send->armed_ns + gx_lane_timeout_ns(&peer->lane));
+        wake = earlier(wake, send->armed_ns + send_timeout_ns(peer, send));
     return wake;
 }
 
