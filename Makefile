@@ -182,6 +182,9 @@ $(B)/.flags: FORCE
 $(B)/.files: FORCE
 	@mkdir -p $(B)
 	@echo '$(SRC) $(HELP_SRC)' | cmp -s - $@ || echo '$(SRC) $(HELP_SRC)' > $@
+$(B)/.mpi: FORCE
+	@mkdir -p $(B)
+	@readlink -f '$(HAVE_MPI)' | cmp -s - $@ || readlink -f '$(HAVE_MPI)' > $@
 
 $(B)/obj/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
@@ -216,7 +219,8 @@ $(B)/lib/libgx.so: $(call obj,$(GX_SRC)) $(B)/lib/libgx.map $(B)/.files
 	@ln -sf libgx.so $@.$(SOVERSION)
 
 # gx-train loads this when mpirun started it. gx_fail() comes along, because a program shows a plugin nothing of its own.
-$(B)/lib/gx-train-mpi.so: trainer/ranks/mpi.c trainer/failure.c $(wildcard trainer/ranks/*.h) trainer/ranks.h trainer/failure.h $(B)/.flags
+$(B)/lib/gx-train-mpi.so: trainer/ranks/mpi.c trainer/failure.c $(wildcard trainer/ranks/*.h) trainer/ranks.h trainer/failure.h \
+    $(B)/.flags $(B)/.mpi
 	@mkdir -p $(@D)
 	$(call say,MPI,$@)
 	$(Q)MPICH_CC='$(CC)' OMPI_CC='$(CC)' $(MPICC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fPIC -shared $(filter %.c,$^) -o $@
@@ -248,9 +252,9 @@ deps: ## install with apt what is missing (silent when all is there)
 deps-lint:
 	@tests/deps.sh base lint
 
-demo: deps ## train one model at several sites: SITES=2 LOSS=0.01 DELAY=25ms RATE=200Mbit ROUNDS=10 PORT=af_xdp|udp
+demo: deps ## train one model at several sites: SITES=2 RANKS=1 LOSS=0.01 DELAY=25ms RATE=200Mbit ROUNDS=10 PORT=af_xdp|udp
 	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
-	@SITES='$(SITES)' LOSS='$(LOSS)' DELAY='$(DELAY)' RATE='$(RATE)' ROUNDS='$(ROUNDS)' PORT='$(PORT)' \
+	@SITES='$(SITES)' RANKS='$(RANKS)' LOSS='$(LOSS)' DELAY='$(DELAY)' RATE='$(RATE)' ROUNDS='$(ROUNDS)' PORT='$(PORT)' \
 	    $(PYTHON) tools/demo/demo.py --build $(B)
 
 test: deps ## everything: unit tests (twice, once with sanitizers), simulator, integration tests
