@@ -14,17 +14,16 @@ enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NO_GXD };
 
 static struct gx_train train;
 
-/* A line that came from the ranks says why the other one did. */
+/* One line, and with one write: mpirun mixes what ranks write. Where the ranks failed, they know why. */
 static void complain(const struct gx_ranks *ranks, const struct gx_failure *failure)
 {
+    char who[32] = "";
     const char *why = ranks->failure.text;
-    fputs("gx-train: ", stderr);
+    if (strcmp(why, failure->text) == 0)
+        why = "";
     if (ranks->count > 1)
-        fprintf(stderr, "rank %u: ", ranks->rank);
-    if (*why && strcmp(why, failure->text) != 0)
-        fprintf(stderr, "%s: %s\n", failure->text, why);
-    else
-        fprintf(stderr, "%s\n", failure->text);
+        snprintf(who, sizeof(who), "rank %u: ", ranks->rank);
+    fprintf(stderr, "gx-train: %s%s%s%s\n", who, failure->text, *why ? ": " : "", why);
 }
 
 /* Rank 0's whole life: the site's. */

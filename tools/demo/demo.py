@@ -121,15 +121,6 @@ class Demo:
         self.screen.line(f"text      {len(text) / 1e6:.0f} MB of English from {origin}")
         self.screen.line(f"          a part of its own for each site; {100 * share:.0f}%, from all over it, for validation")
 
-    def mpirun(self):
-        """What starts the ranks of a site; nothing for one."""
-        if self.settings.ranks == 1:
-            return []
-        why = mpi.missing(self.build)
-        if why:
-            raise Failed(f"RANKS={self.settings.ranks}: {why}: apt-get install mpich libmpich-dev, then make")
-        return mpi.launcher(self.settings.ranks)
-
     def train(self, name, log, extra, part, launcher=()):
         argv = [*launcher, self.program("gx-train"), "--data", self.stage.path(f"{part}-train.bin"),
                 "--val", self.stage.path(f"{self.settings.names[0]}-val.bin"), "--rounds", str(self.settings.rounds),
@@ -158,9 +149,10 @@ class Demo:
 
     def run_sites(self):
         trainers = []
+        launcher = mpi.launcher(self.settings.ranks) if self.settings.ranks > 1 else []
         for i, (name, log) in enumerate(zip(self.settings.names, self.logs)):
             extra = ["-s", self.stage.path(name) + ".sock", "--run", RUN, "--seed", str(i + 1)]
-            trainers.append(self.train("train-" + name, log, extra, name, self.mpirun()))
+            trainers.append(self.train("train-" + name, log, extra, name, launcher))
         why = table.follow(self.screen, self.settings.names, self.logs, self.settings.rounds, self.stage.check, STALL_S)
         if why:
             raise Failed(why)
@@ -295,7 +287,6 @@ class Demo:
 
     def run(self):
         s = self.settings
-        self.mpirun()  # what is missing is said before anything is done
         ranks = f" of {s.ranks} ranks" if s.ranks > 1 else ""
         self.screen.title(f"gx demo: {s.sites} sites{ranks}, {s.rounds} rounds of {INNER_STEPS} inner steps, link {s.rate}, "
                           f"{s.delay} one way, loss {s.loss}")
@@ -337,6 +328,10 @@ def main():
     except ValueError as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 2
+    why = mpi.missing(options.build) if settings.ranks > 1 else None
+    if why:
+        print(f"make demo: RANKS={settings.ranks}: {why}: apt-get install mpich libmpich-dev, then make", file=sys.stderr)
+        return 1
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
     stage, code, keep = None, 1, True

@@ -63,8 +63,7 @@ static int load(struct gx_ranks *ranks, struct gx_nccl *nccl)
 
 static int fail(struct gx_ranks *ranks, const char *what, int error)
 {
-    return gx_fail(&ranks->failure, -EIO, "%s: %s (NCCL_DEBUG=INFO tells more)", what,
-                   ranks->nccl->error_string(error));
+    return gx_fail(&ranks->failure, -EIO, "%s: %s", what, ranks->nccl->error_string(error));
 }
 
 /* NCCL's own calls would wait for ever for a rank that has given up, so all ranks first say whether they can go on. */
