@@ -43,6 +43,10 @@ DPDK_LIBS   := $(shell pkg-config --libs libdpdk) -lrte_net_ring
 DPDK_DEFINE := -DGX_DPDK
 endif
 
+# MPI is optional: several ranks in a site (docs/training.md). Only the plugin is linked with it, by MPI's own compiler.
+MPICC ?= mpicc
+HAVE_MPI := $(if $(filter no,$(MPI)),,$(shell command -v $(MPICC)))
+
 INCLUDES := -Idataplane -Idataplane/api -Itrainer -Itools -Icontrol -Itests -I.
 # -ffp-contract=off: a fused multiply-add rounds once instead of twice, and sites must agree on every bit.
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
@@ -61,7 +65,7 @@ DPDK_SRC  := $(wildcard dataplane/port/eal.c dataplane/port/device.c dataplane/p
     tests/unit/port/test_dpdk*.c tests/bench/dpdk*.c)
 GXD_SRC   := $(if $(HAVE_DPDK),$(GXD_SRC),$(filter-out $(DPDK_SRC),$(GXD_SRC)))
 CTL_SRC   := $(wildcard control/*.c control/*/*.c)
-TRAIN_SRC := $(wildcard trainer/*.c trainer/model/*.c trainer/cpu/*.c)
+TRAIN_SRC := $(filter-out trainer/ranks/mpi.c,$(wildcard trainer/*.c trainer/model/*.c trainer/cpu/*.c trainer/ranks/*.c))
 SIM_SRC   := $(wildcard tests/sim/*.c)
 UNIT_SRC  := $(wildcard tests/unit/*/test_*.c)
 UNIT_SRC  := $(if $(HAVE_DPDK),$(UNIT_SRC),$(filter-out $(DPDK_SRC),$(UNIT_SRC)))
@@ -92,6 +96,7 @@ SIM_LIB   := $(call lib,gxsim,$(SIM_SRC))
 TOOL_LIBS := $(foreach d,$(TOOL_DIRS),$(call lib,$(call tool_name,$(d)),$(call tool_src,$(d))))
 HELP_LIB  := $(if $(HELP_SRC),$(B)/lib/libgxunit.a)
 GX_SO     := $(if $(GX_LIB),$(B)/lib/libgx.so)
+MPI_SO    := $(if $(HAVE_MPI),$(B)/lib/gx-train-mpi.so)
 BASE_LIBS := $(GXD_LIB) $(CORE_LIB) $(GX_LIB)
 ALL_LIBS  := $(BASE_LIBS) $(CTL_LIB) $(TRAIN_LIB) $(TOOL_LIBS) $(SIM_LIB)
 
@@ -163,7 +168,7 @@ bytes: $(B)/tests/bytes/bytes
 
 all: build parts ## build everything into build/ (the default)
 
-build: $(BIN) $(GX_SO)
+build: $(BIN) $(GX_SO) $(MPI_SO)
 
 tests: $(UNIT_BIN) $(INTEG_BIN) $(BENCH_BIN)
 
@@ -177,6 +182,9 @@ $(B)/.flags: FORCE
 $(B)/.files: FORCE
 	@mkdir -p $(B)
 	@echo '$(SRC) $(HELP_SRC)' | cmp -s - $@ || echo '$(SRC) $(HELP_SRC)' > $@
+$(B)/.mpi: FORCE
+	@mkdir -p $(B)
+	@readlink -f '$(HAVE_MPI)' | cmp -s - $@ || readlink -f '$(HAVE_MPI)' > $@
 
 $(B)/obj/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
@@ -210,6 +218,13 @@ $(B)/lib/libgx.so: $(call obj,$(GX_SRC)) $(B)/lib/libgx.map $(B)/.files
 	    $(call obj,$(GX_SRC)) -lm -o $@
 	@ln -sf libgx.so $@.$(SOVERSION)
 
+# gx-train loads this when mpirun started it. gx_fail() comes along, because a program shows a plugin nothing of its own.
+$(B)/lib/gx-train-mpi.so: trainer/ranks/mpi.c trainer/failure.c $(wildcard trainer/ranks/*.h) trainer/ranks.h trainer/failure.h \
+    $(B)/.flags $(B)/.mpi
+	@mkdir -p $(@D)
+	$(call say,MPI,$@)
+	$(Q)MPICH_CC='$(CC)' OMPI_CC='$(CC)' $(MPICC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fPIC -shared $(filter %.c,$^) -o $@
+
 -include $(patsubst %.c,$(B)/obj/%.d,$(SRC) $(UNIT_SRC) $(HELP_SRC) $(INTEG_SRC) $(BENCH_SRC) tests/bytes/bytes.c)
 
 # ---- what is there ----
@@ -221,6 +236,7 @@ has_cpu = $(shell grep -qw $(1) /proc/cpuinfo 2>/dev/null && echo yes)
 parts: | build
 	@$(foreach p,$(PROGRAMS),echo '$(call found,$(filter %/$(p),$(BIN))) $(p)';)
 	@echo '$(call found,$(HAVE_DPDK)) DPDK $(if $(HAVE_DPDK),$(shell pkg-config --modversion libdpdk),(libdpdk-dev; without it ports are kernel UDP only))'
+	@echo '$(call found,$(MPI_SO)) MPI $(if $(MPI_SO),($(HAVE_MPI)),(mpich, libmpich-dev; without it ranks meet over TCP only))'
 	@echo '$(call found,$(call has_cpu,avx2)) AVX2 on this machine (else plain C, the same bytes)'
 	@echo '$(call found,$(call has_cpu,avx512bw)) AVX-512 on this machine'
 	@echo '$(call found,$(call has_cpu,gfni)) GFNI on this machine'
@@ -236,9 +252,9 @@ deps: ## install with apt what is missing (silent when all is there)
 deps-lint:
 	@tests/deps.sh base lint
 
-demo: deps ## train one model at several sites: SITES=2 LOSS=0.01 DELAY=25ms RATE=200Mbit ROUNDS=10 PORT=af_xdp|udp
+demo: deps ## train one model at several sites: SITES=2 RANKS=1 LOSS=0.01 DELAY=25ms RATE=200Mbit ROUNDS=10 PORT=af_xdp|udp
 	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
-	@SITES='$(SITES)' LOSS='$(LOSS)' DELAY='$(DELAY)' RATE='$(RATE)' ROUNDS='$(ROUNDS)' PORT='$(PORT)' \
+	@SITES='$(SITES)' RANKS='$(RANKS)' LOSS='$(LOSS)' DELAY='$(DELAY)' RATE='$(RATE)' ROUNDS='$(ROUNDS)' PORT='$(PORT)' \
 	    $(PYTHON) tools/demo/demo.py --build $(B)
 
 test: deps ## everything: unit tests (twice, once with sanitizers), simulator, integration tests
@@ -301,6 +317,7 @@ install: build dist ## into $(DESTDIR)$(PREFIX)
 	install -m 755 $(wildcard $(addprefix $(B)/bin/,$(PROGRAMS))) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(B)/lib/libgx.a $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(B)/lib/libgx.so $(DESTDIR)$(PREFIX)/lib/libgx.so.$(SOVERSION)
+	$(if $(MPI_SO),install -m 755 $(MPI_SO) $(DESTDIR)$(PREFIX)/lib)
 	ln -sf libgx.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libgx.so
 	install -m 644 dataplane/api/gx.h dataplane/api/errors.def $(DESTDIR)$(PREFIX)/include
 	install -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/gx
@@ -313,7 +330,7 @@ install: build dist ## into $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS))
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/,libgx.a libgx.so libgx.so.$(SOVERSION))
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/,libgx.a libgx.so libgx.so.$(SOVERSION) gx-train-mpi.so)
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/,gx.h errors.def)
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(addsuffix .1,gx-train gx-perf gx-wan gx-tokens))
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,gxd.8 gxctl.8)

@@ -4,6 +4,9 @@
  *           the model's layout, by copy.
  * Tokens    inputs and targets are [batch][context], targets shifted by one.
  * Threads   one caller at a time.
+ * Ranks     with config.ranks, step() is collective: it adds up the gradients and losses of all ranks and takes their
+ *           mean before it clips, so that every rank makes the same update and returns the same loss or -EDOM. All other
+ *           functions are this rank's own. team.h makes one device of many such.
  * Errors    0 or -errno; -EDOM: loss or gradient is not finite, and nothing was updated.
  */
 #ifndef GX_TRAINER_DEVICE_H
@@ -13,12 +16,15 @@
 
 #include "model/gpt2.h"
 
+struct gx_ranks;
+
 struct gx_device_config {
-    uint32_t batch;
+    uint32_t batch; /* this rank's rows */
     uint32_t threads;
     float beta1, beta2, epsilon; /* AdamW */
     float weight_decay;
-    float clip_norm; /* of all gradients together */
+    float clip_norm;        /* of all gradients together */
+    struct gx_ranks *ranks; /* NULL: this device alone computes the whole batch */
 };
 
 enum gx_device_array { GX_PARAMS, GX_MOMENT1, GX_MOMENT2, GX_DEVICE_ARRAY_COUNT };

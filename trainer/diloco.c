@@ -155,6 +155,9 @@ static int log_round(struct diloco *d, struct gx_record *record, bool local_diff
             return fail_device(d, rc);
     }
     gx_outer_digest(record->digest, d->theta, d->momentum, d->count);
+    rc = gx_train_compare_ranks(t, record);
+    if (rc != 0)
+        return rc;
     gx_trainlog_round(&t->log, record);
     return 0;
 }
@@ -342,6 +345,8 @@ static int wait_event(struct diloco *d, int timeout_ms)
         d->report_ns = now + REPORT_NS;
     }
     report_waiting(d, now);
+    if (d->train->ranks && gx_ranks_check(d->train->ranks) != 0)
+        return gx_fail(&d->train->failure, -ECONNRESET, "round %" PRIu64, round);
     if (d->reoffer_ns != 0 && now >= d->reoffer_ns) {
         d->reoffer_ns = 0;
         d->offered = false;
@@ -379,7 +384,9 @@ static int offer(struct diloco *d)
     void *buffer = gx_contribution(d->gx, FRAGMENT, open_round(d));
     if (!buffer)
         return wait_event(d, 10);
-    int rc = encode(d, buffer);
+    int rc = gx_train_compare_ranks(t, NULL);
+    if (rc == 0)
+        rc = encode(d, buffer);
     if (rc != 0)
         return rc;
     const uint64_t now = gx_train_now_ns();

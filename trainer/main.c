@@ -1,13 +1,63 @@
 /* gx-train: trains one site's model, with other sites through gxd, or alone. */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "device.h"
 #include "diloco.h"
 #include "options.h"
+#include "ranks.h"
+#include "team.h"
 #include "train.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NO_GXD };
+
+static struct gx_train train;
+
+/* One line, and with one write: mpirun mixes what ranks write. Where the ranks failed, they know why. */
+static void complain(const struct gx_ranks *ranks, const struct gx_failure *failure)
+{
+    char who[32] = "";
+    const char *why = ranks->failure.text;
+    if (strcmp(why, failure->text) == 0)
+        why = "";
+    if (ranks->count > 1)
+        snprintf(who, sizeof(who), "rank %u: ", ranks->rank);
+    fprintf(stderr, "gx-train: %s%s%s%s\n", who, failure->text, *why ? ": " : "", why);
+}
+
+/* Rank 0's whole life: the site's. */
+static int lead(const struct gx_train_options *options, struct gx_ranks *ranks)
+{
+    int rc =
+        gx_train_init(&train, options, &gx_cpu_device, ranks->count > 1 ? ranks : NULL, stdout);
+    if (rc == 0)
+        rc = options->socket_path ? gx_diloco_run(&train) : gx_train_alone(&train);
+    if (rc == 0)
+        rc = gx_train_finish(&train);
+    if (rc != 0)
+        complain(ranks, &train.failure);
+    const int status = rc == 0 ? EXIT_OK : train.gxd_missing ? EXIT_NO_GXD : EXIT_FAILED;
+    if (rc != 0)
+        gx_ranks_abort(ranks, status);
+    gx_train_fini(&train);
+    return status;
+}
+
+static int serve(const struct gx_train_options *options, struct gx_ranks *ranks)
+{
+    const struct gx_device_config config = gx_train_device_config(options);
+    struct gx_failure failure;
+    struct gx_gpt2 model;
+    int rc = gx_gpt2_init(&model, &options->model, &failure);
+    if (rc == 0)
+        rc = gx_team_serve(ranks, &gx_cpu_device, &model, &config, &failure);
+    if (rc == 0)
+        return EXIT_OK;
+    complain(ranks, &failure);
+    gx_ranks_abort(ranks, EXIT_FAILED);
+    return EXIT_FAILED;
+}
 
 int main(int argc, char **argv)
 {
@@ -22,16 +72,14 @@ int main(int argc, char **argv)
         return EXIT_OK;
     }
     signal(SIGPIPE, SIG_IGN); /* gxd's death is an error code, not a signal */
-    static struct gx_train train;
-    int rc = gx_train_init(&train, &options, &gx_cpu_device, stdout);
-    if (rc == 0)
-        rc = options.socket_path ? gx_diloco_run(&train) : gx_train_alone(&train);
-    if (rc == 0)
-        rc = gx_train_finish(&train);
-    if (rc != 0)
-        fprintf(stderr, "gx-train: %s\n", train.failure.text);
-    gx_train_fini(&train);
-    if (rc != 0)
-        return train.gxd_missing ? EXIT_NO_GXD : EXIT_FAILED;
-    return EXIT_OK;
+    struct gx_ranks ranks;
+    int status = EXIT_FAILED;
+    if (gx_ranks_init(&ranks) == 0)
+        status = ranks.rank == 0 ? lead(&options, &ranks) : serve(&options, &ranks);
+    else
+        complain(&ranks, &ranks.failure);
+    if (status != EXIT_OK)
+        gx_ranks_abort(&ranks, status);
+    gx_ranks_fini(&ranks);
+    return status;
 }

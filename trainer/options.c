@@ -54,13 +54,17 @@ static const struct option options_table[] = {
 
 void gx_train_options_help(FILE *out)
 {
-    fputs("usage: gx-train --data FILE --val FILE [-s SOCKET --run NAME] [option …]\n\n"
-          "Trains a GPT-2 on this site's text. With -s it takes part in a run through the gxd "
-          "behind\n"
-          "SOCKET (DiLoCo: inner steps, exchange, outer step); without, it trains alone with the "
-          "same\n"
-          "inner steps.\n\n",
-          out);
+    fputs(
+        "usage: gx-train --data FILE --val FILE [-s SOCKET --run NAME] [option …]\n\n"
+        "Trains a GPT-2 on this site's text. With -s it takes part in a run through the gxd "
+        "behind\n"
+        "SOCKET (DiLoCo: inner steps, exchange, outer step); without, it trains alone with the "
+        "same\n"
+        "inner steps. Several processes train together as one site, each with its part of a batch, "
+        "when\n"
+        "mpirun starts them, or RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT are set, as torchrun "
+        "does.\n\n",
+        out);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options_table[i];
         int used = fprintf(out, "  %s %s", o->name, o->value);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "sample.h"
+#include "team.h"
 
 uint64_t gx_train_now_ns(void)
 {
@@ -33,17 +34,27 @@ static int allocate(struct gx_train *t)
                    t->model.param_count);
 }
 
-static int create_device(struct gx_train *t)
+struct gx_device_config gx_train_device_config(const struct gx_train_options *options)
 {
-    const struct gx_device_config config = {
-        .batch = t->options.batch,
-        .threads = t->options.threads,
+    return (struct gx_device_config){
+        .batch = options->batch,
+        .threads = options->threads,
         .beta1 = 0.9f,
         .beta2 = 0.95f,
         .epsilon = 1e-8f,
         .weight_decay = 0.1f,
         .clip_norm = 1.0f,
     };
+}
+
+static int create_device(struct gx_train *t)
+{
+    const struct gx_device_config config = gx_train_device_config(&t->options);
+    if (t->ranks) {
+        const struct gx_device *each = t->device;
+        t->device = &gx_team_device;
+        return gx_team_create(t->ranks, each, &t->model, &config, &t->device_state, &t->failure);
+    }
     int rc = t->device->create(&t->model, &config, &t->device_state);
     if (rc != 0)
         return gx_fail(&t->failure, rc,
@@ -54,11 +65,12 @@ static int create_device(struct gx_train *t)
 }
 
 int gx_train_init(struct gx_train *t, const struct gx_train_options *options,
-                  const struct gx_device *device, FILE *table)
+                  const struct gx_device *device, struct gx_ranks *ranks, FILE *table)
 {
     memset(t, 0, sizeof(*t));
     t->options = *options;
     t->device = device;
+    t->ranks = ranks;
     t->started_ns = gx_train_now_ns();
     t->schedule = (struct gx_schedule){options->lr, options->warmup_steps,
                                        options->inner_steps * options->rounds};
@@ -74,6 +86,7 @@ int gx_train_init(struct gx_train *t, const struct gx_train_options *options,
         rc = create_device(t);
     if (rc == 0)
         rc = gx_trainlog_open(&t->log, options->json_path, table, &t->failure);
+    t->log.rank_count = ranks ? ranks->count : 1;
     return rc;
 }
 
@@ -140,6 +153,18 @@ int gx_train_validate(struct gx_train *t, double *loss)
         sum += (double)one;
     }
     *loss = sum / count;
+    return 0;
+}
+
+int gx_train_compare_ranks(struct gx_train *t, struct gx_record *record)
+{
+    const char(*digests)[GX_OUTER_DIGEST_CHARS] = NULL;
+    int rc = t->ranks ? gx_team_digest(t->device_state, &digests) : 0;
+    if (rc != 0)
+        return gx_fail(&t->failure, rc, "after inner step %" PRIu64 ": comparing the ranks",
+                       t->state.steps);
+    if (record)
+        record->rank_digests = digests;
     return 0;
 }
 
@@ -237,6 +262,9 @@ static int record_alone(struct gx_train *t, enum gx_outcome outcome)
     if (rc != 0)
         return gx_fail(&t->failure, rc, "device %s: %s", t->device->name, strerror(-rc));
     gx_outer_digest(record.digest, t->params, NULL, t->model.param_count);
+    rc = gx_train_compare_ranks(t, &record);
+    if (rc != 0)
+        return rc;
     gx_trainlog_round(&t->log, &record);
     return 0;
 }
