@@ -25,6 +25,7 @@
 #define SPIN_NS (20 * GX_NS_PER_US)
 #define SLEEP_MIN_NS (3 * GX_NS_PER_US) /* below this a sleep takes longer than it lasts */
 #define SLEEP_MAX_NS (250 * GX_NS_PER_MS)
+#define SHARED_SLEEP_NS (100 * GX_NS_PER_US) /* of several workers on one thread */
 #define BACK_PRESSURE_NS GX_NS_PER_MS
 #define BUSY_REFRESH_NS (200 * GX_NS_PER_US)
 #define COMPLAINT_NS (10 * GX_NS_PER_S)
@@ -507,7 +508,8 @@ static void rest(struct gx_worker *worker, bool busy)
         sleep_until_due(worker);
 }
 
-void gx_worker_poll(struct gx_worker *worker)
+/* One pass without a rest. True: it found something to do. */
+static bool pass(struct gx_worker *worker)
 {
     bool busy;
 
@@ -522,7 +524,12 @@ void gx_worker_poll(struct gx_worker *worker)
     busy |= tell_detached(worker);
     tell_notes(worker);
     keep_house(worker);
-    rest(worker, busy);
+    return busy;
+}
+
+void gx_worker_poll(struct gx_worker *worker)
+{
+    rest(worker, pass(worker));
 }
 
 /* ---- the thread ---- */
@@ -535,21 +542,59 @@ static void on_release(void *ctx, uint32_t owner)
     worker->busy_stale = true;
 }
 
-static void *thread_main(void *ctx)
+static int begin(struct gx_worker *worker)
 {
-    struct gx_worker *worker = ctx;
     int ret;
 
     worker->now = gx_clock_ns();
-    /* Sleeps end within microseconds of their time, not within the usual 50. */
-    prctl(PR_SET_TIMERSLACK, 1);
     ret = gx_port_start(worker->port, on_release, worker);
     if (!ret)
         ret = worker->port->ops->watch(worker->port, worker->wake_fd);
     notice_claim(worker, ret ? GX_NOTICE_FAILED : GX_NOTICE_READY, NULL)->error = ret;
     notice_send(worker);
-    while (!ret && !worker->stop)
-        gx_worker_poll(worker);
+    return ret;
+}
+
+/* All in turn. They can sleep on one port only, so they do it for moments. */
+static bool poll_all(struct gx_worker *const workers[], uint32_t count)
+{
+    bool busy = false, stop = true;
+
+    for (uint32_t i = 0; i < count; i++) {
+        busy |= pass(workers[i]);
+        stop &= workers[i]->stop;
+    }
+    if (busy)
+        workers[0]->active_ns = workers[0]->now;
+    else if (workers[0]->now - workers[0]->active_ns < SPIN_NS)
+        relax();
+    else
+        workers[0]->port->ops->sleep(workers[0]->port, workers[0]->now + SHARED_SLEEP_NS);
+    return !stop;
+}
+
+void gx_worker_run(struct gx_worker *const workers[], uint32_t count)
+{
+    int ret = 0;
+
+    /* Sleeps end within microseconds of their time, not within the usual 50. */
+    prctl(PR_SET_TIMERSLACK, 1);
+    for (uint32_t i = 0; !ret && i < count; i++)
+        ret = begin(workers[i]);
+    if (ret)
+        return;
+    if (count > 1)
+        while (poll_all(workers, count))
+            ;
+    while (!workers[0]->stop)
+        gx_worker_poll(workers[0]);
+}
+
+static void *thread_main(void *ctx)
+{
+    struct gx_worker *worker = ctx;
+
+    gx_worker_run(&worker, 1);
     return NULL;
 }
 
