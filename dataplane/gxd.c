@@ -113,7 +113,7 @@ int main(int argc, char **argv)
         ret = gx_guard_install(gxd.wake_fd); /* before the first trainer */
     if (ret)
         return ret == -EINVAL ? EXIT_CONFIG : EXIT_FAILURE;
-    while (!gxd.ended)
+    while (!gxd_ended(&gxd))
         gxd_serve(&gxd);
     gxd_finish(&gxd);
     return gxd.exit_code;

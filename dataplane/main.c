@@ -417,18 +417,35 @@ void gxd_serve(struct gxd *gxd)
     }
 }
 
+void gxd_end(struct gxd *gxd)
+{
+    __atomic_store_n(&gxd->ended, true, __ATOMIC_RELEASE);
+    eventfd_write(gxd->wake_fd, 1);
+}
+
+bool gxd_ended(const struct gxd *gxd)
+{
+    return __atomic_load_n(&gxd->ended, __ATOMIC_ACQUIRE);
+}
+
 void gxd_halt(struct gxd *gxd)
 {
-    gx_notify_stopping(&gxd->notify); /* also where gxctl asked to leave */
-    if (gxd->worker_elsewhere || gxd->halted)
+    struct gx_order order = {.type = GX_ORDER_STOP};
+
+    if (gxd->halted)
         return;
+    gxd->halted = true;
+    gx_notify_stopping(&gxd->notify); /* also where gxctl asked to leave */
+    if (gxd->worker_elsewhere) {
+        gx_worker_order(&gxd->worker, &order);
+        return;
+    }
     /* In its own time or not at all: the system takes back what a stuck worker holds. */
     if (gx_worker_stop(&gxd->worker, STOP_NS)) {
         gx_error_log("the worker does not stop");
         unlink(gxd->config.socket);
         _exit(gxd->exit_code ? gxd->exit_code : 1);
     }
-    gxd->halted = true;
 }
 
 void gxd_finish(struct gxd *gxd)

@@ -1,7 +1,7 @@
 /* gxd: one complete gateway: core, port, worker, attach socket, journal, counters. A process may have several, each with
  * a config, socket and state directory of its own (gx-perf --local); program gxd has one.
  *
- * Life      fill in config and the fields below it; start; serve until `ended`; halt; finish.
+ * Life      fill in config and the fields below it; start; serve until gxd_ended(); halt; finish.
  * Threads   one at a time calls all of this: "main". The worker has its own, unless `worker_elsewhere`.
  * Errors    -errno, and lines in the log. After a failed start nothing is given back: the process ends.
  */
@@ -27,7 +27,7 @@ struct gxd {
     struct gx_config config;
     struct gx_notify notify;
     int signal_fd;         /* a signalfd; a first signal leaves the run, a second ends. -1: none */
-    bool worker_elsewhere; /* no thread is made: the caller runs the worker with gx_worker_run() */
+    bool worker_elsewhere; /* no thread is made: the caller runs gx_worker_run() */
     /* main's own. */
     struct gx_core_config core_config;
     struct gx_stat_file *stat;
@@ -48,7 +48,10 @@ struct gxd {
 int gxd_start(struct gxd *gxd);
 /* Waits for something to do, and does it. */
 void gxd_serve(struct gxd *gxd);
-/* Stops the worker. A port that shares memory with another one of this process is closed (finish) after both halted. */
+/* Any thread: it shall end. Wakes serve. */
+void gxd_end(struct gxd *gxd);
+bool gxd_ended(const struct gxd *gxd);
+/* Stops the worker; one that is elsewhere is only told to. Ports that share memory are closed (finish) after both. */
 void gxd_halt(struct gxd *gxd);
 /* Closes everything, after a halt if there was none. */
 void gxd_finish(struct gxd *gxd);

@@ -217,6 +217,15 @@ static void busy_refresh(struct gx_trainer *trainer)
 
 /* ---- the stages of a pass; each says whether it found something to do ---- */
 
+/* The time since the last end was this work's. */
+static void work_end(struct gx_worker *worker, enum gx_site_counter work)
+{
+    uint64_t now = gx_clock_ns();
+
+    worker->counters->site[work] += now - worker->work_start_ns;
+    worker->work_start_ns = now;
+}
+
 static bool receive(struct gx_worker *worker)
 {
     uint32_t count, all = 0;
@@ -224,9 +233,12 @@ static bool receive(struct gx_worker *worker)
     /* As many bursts as a pass may send, or what arrives would wait behind what leaves. */
     for (int burst = 0; burst < BURSTS_PER_PASS; burst++) {
         count = worker->port->ops->rx(worker->port, worker->received, GX_PORT_BURST);
+        work_end(worker, GX_SITE_work_port_receive_ns_total);
         for (uint32_t i = 0; i < count; i++)
             gx_core_rx(worker->core, worker->now, &worker->received[i].from,
                        worker->received[i].bytes, worker->received[i].byte_count);
+        if (count)
+            work_end(worker, GX_SITE_work_core_receive_ns_total);
         all += count;
         if (count < GX_PORT_BURST)
             break;
@@ -307,9 +319,11 @@ static bool transmit(struct gx_worker *worker)
         if (room > GX_PORT_BURST)
             room = GX_PORT_BURST;
         count = room ? gx_core_tx(worker->core, worker->now, worker->packets, room) : 0;
+        work_end(worker, GX_SITE_work_core_send_ns_total);
         if (!count)
             break;
         ops->tx(worker->port, worker->packets, count);
+        work_end(worker, GX_SITE_work_port_send_ns_total);
         busy = true;
     }
     return busy;
@@ -458,13 +472,16 @@ static void count_port(struct gx_worker *worker)
 
 static void keep_house(struct gx_worker *worker)
 {
-    uint64_t end_ns = gx_clock_ns(), pass_ns = end_ns - worker->pass_start_ns;
     uint64_t *site = worker->counters->site;
+    uint64_t end_ns, pass_ns;
 
     refresh_busy(worker);
     tell_port(worker);
     complain(worker);
     count_port(worker);
+    work_end(worker, GX_SITE_work_house_ns_total);
+    end_ns = worker->work_start_ns;
+    pass_ns = end_ns - worker->pass_start_ns;
     site[GX_SITE_loops_total]++;
     site[GX_SITE_heartbeat_ns] = end_ns;
     if (pass_ns > site[GX_SITE_loop_ns_max])
@@ -513,11 +530,13 @@ static bool pass(struct gx_worker *worker)
 {
     bool busy;
 
-    worker->now = worker->pass_start_ns = gx_clock_ns();
+    worker->now = worker->pass_start_ns = worker->work_start_ns = gx_clock_ns();
     busy = receive(worker);
     busy |= obey_main(worker);
     busy |= serve_trainers(worker);
+    work_end(worker, GX_SITE_work_trainers_ns_total);
     busy |= gx_core_poll(worker->core, worker->now);
+    work_end(worker, GX_SITE_work_jobs_ns_total);
     busy |= transmit(worker);
     busy |= journal_hand_over(worker);
     busy |= deliver_events(worker);

@@ -92,6 +92,7 @@ struct gx_worker {
     /* The thread's own. */
     bool stop, leaving, left, busy_stale, link_down_told;
     uint64_t now, pass_start_ns, active_ns, busy_ns, complaint_ns, errors_told, conflicts_told;
+    uint64_t work_start_ns;
     struct gx_trainer *trainers[GX_TRAINERS_MAX];
     uint32_t trainer_count;
     struct gx_rx received[GX_PORT_BURST];

@@ -121,6 +121,14 @@ static double loss_of(const struct gx_perf_report *r)
                : NAN;
 }
 
+double gx_perf_report_held_seconds(const struct gx_perf_report *r)
+{
+    double values[PERCENTILE_COUNT];
+
+    measure_percentiles(r, HELD, 1, values);
+    return values[0];
+}
+
 /* ---- JSON ---- */
 
 static void set_real(json_t *object, const char *key, double value)
@@ -172,7 +180,7 @@ static json_t *rounds_json(const struct gx_perf_report *r)
     return rounds;
 }
 
-void gx_perf_report_json(const struct gx_perf_report *r, FILE *out)
+json_t *gx_perf_report_object(const struct gx_perf_report *r)
 {
     json_t *object = json_object();
 
@@ -196,6 +204,13 @@ void gx_perf_report_json(const struct gx_perf_report *r, FILE *out)
     set_u64(object, "states_adopted", r->behind);
     set_u64(object, "reattached", r->reattached);
     set_u64(object, "errors", r->errors);
+    return object;
+}
+
+void gx_perf_report_json(const struct gx_perf_report *r, FILE *out)
+{
+    json_t *object = gx_perf_report_object(r);
+
     json_dumpf(object, out, JSON_REAL_PRECISION(9));
     fputc('\n', out);
     json_decref(object);
