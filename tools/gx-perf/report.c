@@ -58,7 +58,7 @@ void gx_perf_report_event(struct gx_perf_report *r, const struct gx_event *event
     if (!counted || r->round_count == r->options->rounds)
         return;
     struct gx_perf_round *round = &r->rounds[r->round_count++];
-    *round = (struct gx_perf_round){event->round, NAN, NAN, event->cohort};
+    *round = (struct gx_perf_round){event->round, NAN, NAN, event->completed_ns, event->cohort};
     if (event->type == GX_EVENT_VOID)
         return;
     if (event->held_ns)
@@ -174,6 +174,7 @@ static json_t *rounds_json(const struct gx_perf_report *r)
         set_u64(round, "bytes", r->bytes);
         set_real(round, "held_seconds", r->rounds[i].held_seconds);
         set_real(round, "seconds", r->rounds[i].seconds);
+        set_u64(round, "completed_ns", r->rounds[i].completed_ns);
         json_object_set_new(round, "cohort", cohort_json(r, r->rounds[i].cohort));
         json_array_append_new(rounds, round);
     }

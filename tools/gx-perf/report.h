@@ -11,8 +11,9 @@
 
 struct gx_perf_round {
     uint64_t round;
-    double held_seconds; /* NAN: nothing was received */
-    double seconds;      /* NAN: void */
+    double held_seconds;   /* NAN: nothing was received */
+    double seconds;        /* NAN: void */
+    uint64_t completed_ns; /* CLOCK_MONOTONIC */
     uint32_t cohort;
 };
 
