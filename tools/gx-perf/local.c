@@ -45,7 +45,7 @@ struct local {
     const struct gx_perf_options *options;
     char folder[PATH_BYTES / 2];
     uint32_t cores;
-    pthread_t worker; /* with one core */
+    pthread_t workers[SITES]; /* `cores` of them */
     pthread_barrier_t halted, drained;
     struct site sites[SITES];
 };
@@ -69,7 +69,7 @@ static double cpu_seconds(const struct local *l, const struct site *s)
     struct timespec used = {0};
     clockid_t id;
 
-    if (pthread_getcpuclockid(l->cores == 1 ? l->worker : s->gxd.worker.thread, &id) == 0)
+    if (pthread_getcpuclockid(l->workers[s->index % l->cores], &id) == 0)
         clock_gettime(id, &used);
     return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
@@ -139,12 +139,13 @@ static void *trainer_thread(void *ctx)
 
 static void *worker_thread(void *ctx)
 {
-    struct local *l = ctx;
+    struct site *s = ctx;
     struct gx_worker *workers[SITES];
+    uint32_t count = s->local->cores == 1 ? SITES : 1;
 
-    for (uint32_t i = 0; i < SITES; i++)
-        workers[i] = &l->sites[i].gxd.worker;
-    gx_worker_run(workers, SITES);
+    for (uint32_t i = 0; i < count; i++)
+        workers[i] = &s[i].gxd.worker;
+    gx_worker_run(workers, count);
     return NULL;
 }
 
@@ -191,7 +192,7 @@ static int site_start(struct local *l, uint32_t index)
         return say("%s", error);
     s->gxd.signal_fd = -1;
     s->gxd.notify.watchdog_due_ns = UINT64_MAX;
-    s->gxd.worker_elsewhere = l->cores == 1;
+    s->gxd.worker_elsewhere = true;
     s->options = *l->options;
     s->options.socket = s->socket;
     s->options.background = index > 0;
@@ -220,16 +221,22 @@ static bool is_ready(const struct site *s)
 
 /* ---- the whole ---- */
 
+static int workers_start(struct local *l)
+{
+    for (uint32_t i = 0; i < l->cores; i++)
+        if (pthread_create(&l->workers[i], NULL, worker_thread, &l->sites[i]))
+            return say("no thread for a worker");
+    for (uint32_t i = 0; i < SITES; i++)
+        if (!is_ready(&l->sites[i]))
+            return say("site %c does not get ready", (int)('a' + i));
+    return GX_PERF_OK;
+}
+
 static int measure(struct local *l)
 {
     int code = GX_PERF_OK;
     uint32_t started = 0;
 
-    if (l->cores == 1 && pthread_create(&l->worker, NULL, worker_thread, l))
-        return say("no thread for the workers");
-    for (uint32_t i = 0; i < SITES; i++)
-        if (!is_ready(&l->sites[i]))
-            return say("site %c does not get ready", (int)('a' + i));
     for (; started < SITES; started++)
         if (pthread_create(&l->sites[started].trainer, NULL, trainer_thread, &l->sites[started]))
             break;
@@ -261,8 +268,8 @@ static void stop(struct local *l)
     for (uint32_t i = 0; i < SITES; i++)
         gxd_end(&l->sites[i].gxd);
     pthread_barrier_wait(&l->halted);
-    if (l->cores == 1)
-        pthread_join(l->worker, NULL);
+    for (uint32_t i = 0; i < l->cores; i++)
+        pthread_join(l->workers[i], NULL);
     gx_perf_rings_drain(l->sites[0].gxd.port, l->sites[1].gxd.port);
     pthread_barrier_wait(&l->drained);
     for (uint32_t i = 0; i < SITES; i++)
@@ -342,6 +349,8 @@ static int run(struct local *l)
     pthread_barrier_init(&l->drained, NULL, SITES + 1);
     for (uint32_t i = 0; code == GX_PERF_OK && i < SITES; i++)
         code = site_start(l, i);
+    if (code == GX_PERF_OK)
+        code = workers_start(l);
     if (code != GX_PERF_OK)
         return code;
     code = measure(l);
