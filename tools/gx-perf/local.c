@@ -164,6 +164,7 @@ static int config_write(const struct local *l, const struct site *s, const char 
             "port: {device: %s, address: 10.0.0.%u/24}\n"
             "socket: %s\n"
             "rate: %" PRIu64 "bit\n"
+            "rate_control: fixed\n"
             "mtu: %u\n"
             "memory: 1TiB\n"
             "log: {level: warn}\n"
