@@ -203,12 +203,47 @@ enum gx_link_state gx_snapshot_link(const struct gx_snapshot *s, uint32_t site)
         return GX_LINK_STATE_SELF;
     if (link[GX_LINK_refused])
         return GX_LINK_STATE_REFUSED;
-    return link[GX_LINK_up] && s->state != GX_SNAPSHOT_DEAD ? GX_LINK_STATE_UP : GX_LINK_STATE_DOWN;
+    if (!link[GX_LINK_up] || s->state == GX_SNAPSHOT_DEAD)
+        return GX_LINK_STATE_DOWN;
+    return link[GX_LINK_path_short] ? GX_LINK_STATE_MTU : GX_LINK_STATE_UP;
+}
+
+bool gx_snapshot_path(const struct gx_snapshot *s, uint32_t peer, char out[GX_SNAPSHOT_PATH_MAX])
+{
+    const uint64_t *link = s->file.counters.link[peer];
+    unsigned long long carries = link[GX_LINK_path_bytes], full = link[GX_LINK_path_needs_bytes];
+
+    if (gx_snapshot_link(s, peer) != GX_LINK_STATE_MTU)
+        return false;
+    if (carries)
+        snprintf(out, GX_SNAPSHOT_PATH_MAX,
+                 "the path carries %llu bytes, a full packet has %llu (`mtu: %llu`): no shard is "
+                 "sent there",
+                 carries, full, (unsigned long long)s->file.mtu);
+    else
+        snprintf(out, GX_SNAPSHOT_PATH_MAX,
+                 "full packets (%llu bytes, `mtu: %llu`) get lost, small ones do not: no shard is "
+                 "sent there; the size that passes is being looked for",
+                 full, (unsigned long long)s->file.mtu);
+    return true;
+}
+
+bool gx_snapshot_path_back(const struct gx_snapshot *s, uint32_t peer,
+                           char out[GX_SNAPSHOT_PATH_MAX])
+{
+    const uint64_t *link = s->file.counters.link[peer];
+
+    if (!link[GX_LINK_path_back_bytes] || !link[GX_LINK_up])
+        return false;
+    snprintf(out, GX_SNAPSHOT_PATH_MAX,
+             "its path to here carries %llu bytes, less than a full packet: it sends no shard here",
+             (unsigned long long)link[GX_LINK_path_back_bytes]);
+    return true;
 }
 
 const char *gx_link_state_name(enum gx_link_state state)
 {
-    static const char *const names[] = {"self", "up", "down", "refused"};
+    static const char *const names[] = {"self", "up", "down", "refused", "mtu"};
 
     return names[state];
 }

@@ -44,6 +44,27 @@ static void print_findings(const struct gx_ctl *ctl, const struct gx_why_report 
 
 /* ---- the site and its links ---- */
 
+static void look_at_path(struct gx_why_report *report, const struct gx_snapshot *s, uint32_t peer,
+                         const char *about)
+{
+    const uint64_t *link = s->file.counters.link[peer];
+    char text[GX_SNAPSHOT_PATH_MAX], todo[200];
+
+    if (gx_snapshot_path(s, peer, text)) {
+        snprintf(todo, sizeof(todo),
+                 "write `mtu: %" PRIu64 "` into the config of every site and restart each gxd; or "
+                 "make tunnels and routers between carry the larger packets",
+                 link[GX_LINK_path_bytes]);
+        gx_why_say(report, about,
+                   link[GX_LINK_path_bytes] ? todo : "wait some seconds: then the size is told",
+                   "%s", text);
+    }
+    if (gx_snapshot_path_back(s, peer, text)) {
+        snprintf(todo, sizeof(todo), "gxctl why, at %s, knows more", s->file.site_names[peer]);
+        gx_why_say(report, about, todo, "%s", text);
+    }
+}
+
 static void look_at_link(struct gx_why_report *report, const struct gx_snapshot *s, uint32_t peer)
 {
     const uint64_t *link = s->file.counters.link[peer];
@@ -67,7 +88,9 @@ static void look_at_link(struct gx_why_report *report, const struct gx_snapshot 
             gx_why_say(report, about, "is gxd running there, is the network between broken?",
                        "down: %s was last heard %.0f s ago", s->file.site_addresses[peer], heard);
         break;
+    case GX_LINK_STATE_MTU:
     case GX_LINK_STATE_UP:
+        look_at_path(report, s, peer, about);
         if (link[GX_LINK_loss_ppm] > 200000)
             gx_why_say(report, about,
                        "look for the bottleneck, or lower the rate: gxctl set site.rate=…",

@@ -261,8 +261,31 @@ static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reas
     peer_void(ex, peer);
 }
 
-const struct gx_links_ops gx_exchange_ops = {on_open,    on_sink, on_answer,
-                                             on_control, on_peer, next_control};
+static void on_path(void *ctx, uint32_t peer, enum gx_path_state state, uint32_t bytes,
+                    uint32_t full_bytes, uint64_t now)
+{
+    struct gx_exchange *ex = ctx;
+    const char *name = ex->config.links.names[peer];
+    uint32_t mtu = ex->config.links.mtu;
+    (void)now;
+    if (state == GX_PATH_WHOLE)
+        gx_note(&ex->notes, "link to %s: the path carries full packets again", name);
+    else if (state == GX_PATH_LOSING)
+        gx_note_warn(
+            &ex->notes,
+            "link to %s: packets of %u bytes get lost, small ones do not: no shard is sent "
+            "there; looking for the size that the path carries",
+            name, full_bytes);
+    else
+        gx_note_warn(
+            &ex->notes,
+            "link to %s: the path carries %u bytes, config says %u (a full packet has %u): "
+            "no shard is sent there; set `mtu: %u` at every site, or mend the path",
+            name, bytes, mtu, full_bytes, bytes);
+}
+
+const struct gx_links_ops gx_exchange_ops = {on_open, on_sink,      on_answer, on_control,
+                                             on_peer, next_control, on_path};
 
 /* ---- the turn ---- */
 

@@ -54,6 +54,7 @@ static void established(struct gx_links *links, struct gx_peer *peer,
         GX_COUNT_LINK(links->config.counters, peer->idx, peer_restarts_total, 1);
     gx_peer_publish(links, peer);
     gx_lane_session(&peer->lane, old_replay, restarted, now);
+    gx_mtu_session(&peer->mtu, now);
     peer->lane.hello_rtt_ns = peer->handshake.hello_rtt_ns;
     if (restarted)
         memset(&peer->published, 0, sizeof peer->published);
@@ -314,6 +315,8 @@ static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
     lane->rate.algorithm->on_feedback(&lane->rate, &sample);
     if (lane->rate.bps != lane->pace.rate_bps)
         gx_pace_rate(&lane->pace, lane->rate.bps, now);
+    if (sample.loss > GX_MTU_LOSS)
+        gx_mtu_doubt(&peer->mtu, now);
     gx_lane_feedback_heard(lane, now);
     flight_advance(peer, feedback->highest);
     counters[GX_LINK_rtt_ns] = estimate->rtt_ns;
@@ -495,7 +498,8 @@ void gx_links_rx(struct gx_links *links, uint64_t now, const struct gx_addr *fro
         rx_control(links, peer, &packet, now);
         break;
     case GX_TYPE_PROBE:
-        gx_lane_feedback_now(&peer->lane, now);
+        if (!gx_path_rx(links, peer, &packet.header, packet.payload, now))
+            gx_lane_feedback_now(&peer->lane, now);
         break;
     default:
         break;

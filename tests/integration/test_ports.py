@@ -68,14 +68,14 @@ def need_xdp():
         raise Skip("no AF_XDP sockets here: %s" % error)
 
 
-def configure(lab, ports, **keys):
-    """ports: the `port:` line's value for each site."""
+def configure(lab, ports, addresses=None, **keys):
+    """ports: the `port:` line's value for each site; addresses: theirs, if not this file's."""
     keys = {"rate": "200Mbit", "memory": "256MiB", **keys}
     for site, port in zip(lab.sites, ports):
         lines = ["site: %s" % site.name, "port: %s" % port, "socket: %s" % site.socket]
         lines += ["%s: %s" % pair for pair in keys.items()]
         lines += ["sites:"]
-        hosts = ["[%s]" % a for a in ADDRESSES_6] if "fd00:201" in port else ADDRESSES
+        hosts = addresses or (["[%s]" % a for a in ADDRESSES_6] if "fd00:201" in port else ADDRESSES)
         lines += ['  - {name: %s, address: "%s:7440"}' % (s.name, a) for s, a in zip(lab.sites, hosts)]
         with open(site.config, "w") as f:
             f.write("\n".join(lines) + "\n")
