@@ -94,6 +94,9 @@ struct gx_links_ops {
      * when that is not known, and of a full packet. */
     void (*on_path)(void *ctx, uint32_t peer, enum gx_path_state state, uint32_t bytes,
                     uint32_t full_bytes, uint64_t now);
+    /* A hello came from another gxd that has our own name; `site`: whose address it came from, ours even;
+     * GX_SITES_MAX: nobody's. */
+    void (*on_own_name)(void *ctx, uint32_t site, uint64_t now);
 };
 
 struct gx_links;

@@ -81,6 +81,21 @@ static struct gx_peer *peer_by_name(struct gx_links *links, const char *name)
     return NULL;
 }
 
+/* Two sites that were given one name, mostly by a copied config. Our own hellos may come back to us. */
+static void rx_own_name(struct gx_links *links, const struct gx_addr *from,
+                        const struct gx_hello *hello, uint64_t now)
+{
+    uint32_t site = 0;
+
+    if (hello->incarnation == links->config.incarnation)
+        return;
+    while (site < links->config.site_count &&
+           memcmp(&links->config.addrs[site], from, sizeof *from) != 0)
+        site++;
+    GX_COUNT(links->config.counters, own_name_hellos_total, 1);
+    links->ops.on_own_name(links->ctx, site < links->config.site_count ? site : GX_SITES_MAX, now);
+}
+
 static void rx_hello(struct gx_links *links, const struct gx_addr *from, const uint8_t *packet,
                      size_t bytes, uint64_t now)
 {
@@ -99,6 +114,8 @@ static void rx_hello(struct gx_links *links, const struct gx_addr *from, const u
     peer = peer_by_name(links, hello.name);
     if (peer == NULL) {
         GX_COUNT(links->config.counters, packets_stranger_total, 1);
+        if (strcmp(hello.name, links->config.names[links->config.self]) == 0)
+            rx_own_name(links, from, &hello, now);
         return;
     }
     old = gx_handshake_current(&peer->handshake);

@@ -303,6 +303,14 @@ static void on_path(void *ctx, uint32_t peer, enum gx_path_state state, uint32_t
     at->world->told_small += state == GX_PATH_SMALL;
 }
 
+static void on_own_name(void *ctx, uint32_t site, uint64_t now)
+{
+    struct upcall_ctx *at = ctx;
+
+    (void)now;
+    links_fail(at->world, "a name is said to be had twice", at->self, site);
+}
+
 static size_t next_control(void *ctx, uint32_t peer, uint8_t *out, uint64_t now)
 {
     struct upcall_ctx *at = ctx;
@@ -324,6 +332,7 @@ static const struct gx_links_ops ops = {
     .on_control = on_control,
     .on_peer = on_peer,
     .on_path = on_path,
+    .on_own_name = on_own_name,
     .next_control = next_control,
 };
 

@@ -26,6 +26,7 @@ struct end {
     uint64_t incarnation;
     uint32_t answers[8]; /* by enum gx_answer */
     uint32_t opens, sinks, controls, peers;
+    uint32_t own_names, own_name_at;
     uint32_t paths[3], carries; /* by enum gx_path_state; the last told */
     uint32_t mtu;               /* IP bytes that pass on the way out; 0: any */
     bool deaf_to_paths;         /* as a gxd that knows nothing of padded probes */
@@ -110,6 +111,13 @@ static void on_path(void *ctx, uint32_t peer, enum gx_path_state state, uint32_t
     end->carries = carries;
 }
 
+static void on_own_name(void *ctx, uint32_t site, uint64_t at)
+{
+    (void)at;
+    ((struct end *)ctx)->own_names++;
+    ((struct end *)ctx)->own_name_at = site;
+}
+
 static size_t next_control(void *ctx, uint32_t peer, uint8_t *out, uint64_t at)
 {
     struct end *end = ctx;
@@ -131,6 +139,7 @@ static const struct gx_links_ops ops = {.on_open = on_open,
                                         .on_control = on_control,
                                         .on_peer = on_peer,
                                         .on_path = on_path,
+                                        .on_own_name = on_own_name,
                                         .next_control = next_control};
 
 static void end_start(uint32_t self, uint64_t incarnation)
@@ -458,6 +467,44 @@ static void a_peer_of_an_earlier_release_gets_its_shards(void **state)
     assert_int_equal(sink.state, GX_SINK_HELD);
 }
 
+static void another_gxd_of_our_name_is_told(void **state)
+{
+    (void)state;
+    gx_links_destroy(ends[1].links);
+    end_start(1, 2001);
+    gx_links_destroy(ends[1].links);
+    snprintf(ends[1].config.names[1], GX_NAME_MAX, "s0");
+    snprintf(ends[1].config.names[0], GX_NAME_MAX, "s1");
+    ends[1].links = gx_links_create(&ends[1].config, &ops, &ends[1], now);
+    run(2000 * MS);
+    assert_true(ends[0].own_names > 0);
+    assert_int_equal(ends[0].own_name_at, 1);
+    assert_int_equal(ends[0].counters.site[GX_SITE_own_name_hellos_total], ends[0].own_names);
+}
+
+static void our_own_hello_that_comes_back_is_nobody_else(void **state)
+{
+    struct gx_packet packets[16];
+    uint32_t hellos = 0;
+
+    (void)state;
+    for (uint64_t end = now + 3000 * MS; now < end; now += MS)
+        for (uint32_t p = gx_links_tx(ends[0].links, now, packets, 16); p-- > 0;) {
+            uint8_t copy[GX_HEADER_BYTES + SHARD];
+            struct gx_addr from = {{1}};
+
+            memcpy(copy, packets[p].header, GX_HEADER_BYTES);
+            if (packets[p].payload_bytes > 0)
+                memcpy(copy + GX_HEADER_BYTES, packets[p].payload, packets[p].payload_bytes);
+            hellos += (copy[0] & 15) == GX_TYPE_HELLO;
+            gx_links_rx(ends[0].links, now, &from, copy,
+                        GX_HEADER_BYTES + packets[p].payload_bytes);
+            gx_links_release(ends[0].links, packets[p].owner);
+        }
+    assert_true(hellos > 0);
+    assert_int_equal(ends[0].own_names, 0);
+}
+
 static void state_messages_arrive(void **state)
 {
     (void)state;
@@ -514,6 +561,8 @@ int main(void)
         TEST(shards_wait_while_the_path_is_too_small_and_go_on_after),
         TEST(a_path_too_small_for_the_way_back_does_not_stop_a_transfer),
         TEST(a_peer_of_an_earlier_release_gets_its_shards),
+        TEST(another_gxd_of_our_name_is_told),
+        TEST(our_own_hello_that_comes_back_is_nobody_else),
         TEST(state_messages_arrive),
         TEST(slots_and_records_are_bounded),
         TEST(idle_links_wake_seldom_and_stay_up),
