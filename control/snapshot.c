@@ -126,17 +126,22 @@ static int fail_open(const struct gx_ctl *ctl, const char *directory, int rc)
     return gx_ctl_fail(ctl, GX_CTL_FAILED, "%s/counters: %s", directory, strerror(-rc));
 }
 
-int gx_snapshot_take(const struct gx_ctl *ctl, struct gx_snapshot **out)
+static void directory_of(const struct gx_ctl *ctl, char out[PATH_MAX])
+{
+    snprintf(out, PATH_MAX, "%s%s", ctl->state ? ctl->state : ctl->socket,
+             ctl->state ? "" : ".state");
+}
+
+int gx_snapshot_look(const struct gx_ctl *ctl, struct gx_snapshot **out)
 {
     char directory[PATH_MAX];
     const struct gx_stat_file *file;
     bool alive;
 
-    snprintf(directory, sizeof(directory), "%s%s", ctl->state ? ctl->state : ctl->socket,
-             ctl->state ? "" : ".state");
+    directory_of(ctl, directory);
     int rc = gx_stat_open(directory, &file, &alive);
     if (rc != 0)
-        return fail_open(ctl, directory, rc);
+        return rc;
     struct gx_snapshot *s = calloc(1, sizeof(*s));
     if (s) {
         copy_file(&s->file, file);
@@ -146,7 +151,16 @@ int gx_snapshot_take(const struct gx_ctl *ctl, struct gx_snapshot **out)
     }
     gx_stat_unmap(file);
     *out = s;
-    return s ? 0 : gx_ctl_fail(ctl, GX_CTL_FAILED, "out of memory");
+    return s ? 0 : -ENOMEM;
+}
+
+int gx_snapshot_take(const struct gx_ctl *ctl, struct gx_snapshot **out)
+{
+    char directory[PATH_MAX];
+    int rc = gx_snapshot_look(ctl, out);
+
+    directory_of(ctl, directory);
+    return rc == 0 ? 0 : fail_open(ctl, directory, rc);
 }
 
 void gx_snapshot_free(struct gx_snapshot *snapshot)

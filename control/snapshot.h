@@ -39,6 +39,8 @@ struct gx_snapshot {
     uint64_t now_ns, realtime_ns;
 };
 
+/* The same without a word when there is none: 0 or -errno. */
+int gx_snapshot_look(const struct gx_ctl *ctl, struct gx_snapshot **out);
 /* Reads the counters of ctl's gxd. 0, or the exit code after a message. */
 int gx_snapshot_take(const struct gx_ctl *ctl, struct gx_snapshot **out);
 void gx_snapshot_free(struct gx_snapshot *snapshot);

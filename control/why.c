@@ -124,9 +124,10 @@ static void look_at_port(struct gx_why_report *report, const struct gx_snapshot 
                    "another host claimed this port's address, %" PRIu64 " times",
                    site[GX_SITE_port_address_conflicts_total]);
     if (site[GX_SITE_own_name_hellos_total])
-        gx_why_say(report, "site", "gxd's log says from where; correct the `site:` of one of the two",
-                   "another gxd calls itself %s, as this one does (%" PRIu64 " of its packets came)",
-                   s->file.site_names[s->file.self], site[GX_SITE_own_name_hellos_total]);
+        gx_why_say(
+            report, "site", "gxd's log says from where; correct the `site:` of one of the two",
+            "another gxd calls itself %s, as this one does (%" PRIu64 " of its packets came)",
+            s->file.site_names[s->file.self], site[GX_SITE_own_name_hellos_total]);
 }
 
 static void look_at_strangers(struct gx_why_report *report, const struct gx_snapshot *s)

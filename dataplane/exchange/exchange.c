@@ -329,8 +329,7 @@ static void on_path(void *ctx, uint32_t peer, enum gx_path_state state, uint32_t
 }
 
 const struct gx_links_ops gx_exchange_ops = {on_open, on_sink,      on_answer, on_control,
-                                             on_peer, next_control, on_path,
-                                             on_own_name};
+                                             on_peer, next_control, on_path,   on_own_name};
 
 /* ---- the turn ---- */
 

@@ -117,22 +117,31 @@ static void cpus_allowed(char *out, size_t out_bytes)
 
 /* ---- huge pages ---- */
 
-static uint64_t huge_free_kib(const char *directory)
+static uint64_t huge_pages(const char *directory, const char *which)
 {
     char path[512];
-    unsigned long long pages = 0, kib = 0;
+    unsigned long long pages = 0;
     FILE *file;
 
-    if (sscanf(directory, "hugepages-%llukB", &kib) != 1)
-        return 0;
-    snprintf(path, sizeof(path), HUGE_SYS "/%s/free_hugepages", directory);
+    snprintf(path, sizeof(path), HUGE_SYS "/%s/%s_hugepages", directory, which);
     file = fopen(path, "r");
     if (!file)
         return 0;
     if (fscanf(file, "%llu", &pages) != 1)
         pages = 0;
     fclose(file);
-    return pages * kib;
+    return pages;
+}
+
+/* Pages that somebody has mapped but not touched yet still count as free. */
+static uint64_t huge_free_kib(const char *directory)
+{
+    uint64_t unused = huge_pages(directory, "free"), promised = huge_pages(directory, "resv");
+    unsigned long long kib;
+
+    if (sscanf(directory, "hugepages-%llukB", &kib) != 1 || promised >= unused)
+        return 0;
+    return (unused - promised) * kib;
 }
 
 static bool huge_enough(uint32_t memory_mib)
@@ -249,9 +258,11 @@ int gx_eal_init(const struct gx_eal_config *config, char *error, size_t error_by
     log_open();
     if (rte_eal_init(eal.argc, eal.argv) < 0) {
         ret = rte_errno ? -rte_errno : -EIO;
-        snprintf(error, error_bytes,
-                 "DPDK does not start: %s%s%s; look at `lcores:` and `eal:` in the config",
-                 strerror(-ret), eal.said[0] ? "; " : "", eal.said);
+        snprintf(error, error_bytes, "DPDK does not start: %s%s%s; %s", strerror(-ret),
+                 eal.said[0] ? "; " : "", eal.said,
+                 eal.huge && ret == -ENOMEM
+                     ? "somebody else took the huge pages just now? try again"
+                     : "look at `lcores:` and `eal:` in the config");
         return ret;
     }
     eal.started = true;

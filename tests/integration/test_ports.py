@@ -2,6 +2,7 @@
 """gxd on DPDK devices: af_xdp and af_packet over a veth pair between two network namespaces, memif between two
 processes. Namespaces are named after this process and deleted by it; what cannot be had here is skipped with the reason."""
 import contextlib
+import mmap
 import os
 import shutil
 import socket
@@ -149,6 +150,83 @@ def test_rounds_on_memif():
         counters = lab.sites[0].show("counters")["site_counters"]
         check(counters["port_copied_driver_bytes_total"] + counters["port_copied_memory_bytes_total"] == 0,
               "memif takes payloads in place")
+
+
+def test_rounds_on_taps_and_a_bridge():
+    if not os.path.exists("/dev/net/tun"):
+        raise Skip("no /dev/net/tun here")
+    with Wire() as wire, Lab("a", "b", start=False) as lab:
+        space = ["-n", wire.names[0]]
+        if subprocess.run(["ip", *space, "link", "add", "br0", "type", "bridge"], capture_output=True).returncode:
+            raise Skip("this kernel has no bridges")
+        configure(lab, [device("net_tap0,iface=gxtap%d" % i, i) for i in range(2)])
+        for site in lab.sites:
+            site.start(wrapper=wire.wrapper(0), ready=False)
+        time.sleep(0.3)
+        need_dpdk(lab)
+        for i, site in enumerate(lab.sites):
+            site.wait_ready()
+            ip(*space, "link", "set", "gxtap%d" % i, "master", "br0", "up")
+        ip(*space, "link", "set", "br0", "up")
+        lab.wait_up()
+        exchange(lab, size="2M")
+
+
+def huge_pages(name):
+    with open("/sys/kernel/mm/hugepages/hugepages-2048kB/%s_hugepages" % name) as f:
+        return int(f.read())
+
+
+@contextlib.contextmanager
+def reserved(lab):
+    """gxctl host init's huge pages, put back by host fini."""
+    words = ["-c", lab.sites[0].config, "--state", lab.path("host")]
+    try:
+        before = huge_pages("nr")
+    except OSError as error:
+        raise Skip("no huge pages of 2 MiB here: %s" % error)
+    done = gxtest.run([gxtest.program("gxctl"), "host", "init", *words])
+    try:
+        if done.returncode or huge_pages("free") < 128:
+            raise Skip("no huge pages to be had: %s" % (done.stderr.strip() or done.stdout.strip()))
+        yield
+    finally:
+        done = gxtest.run([gxtest.program("gxctl"), "host", "fini", *words])
+        check(done.returncode == 0, "host fini: %s" % done.stderr)
+    gxtest.wait_until(lambda: huge_pages("nr") <= before, "huge pages as before")  # those in use go with their user
+
+
+def in_huge_pages(lab):
+    for site in lab.sites:
+        site.start(wrapper=lab.wire.wrapper(site.index), ready=False)
+    time.sleep(0.3)
+    need_dpdk(lab)
+    lab.wait_up()
+    memory = lab.sites[0].show("memory")["process"]["huge_pages_bytes"]
+    said = lab.sites[0].show()["port"]
+    exchange(lab, size="1M", rounds="1")
+    for site in lab.sites:
+        site.gxd.kill()
+    return memory, "huge pages" in said
+
+
+def test_huge_pages_free_and_taken():
+    """Free: taken. Taken by somebody else: ordinary pages, and all works."""
+    with Wire() as wire, Lab("a", "b", start=False) as lab:
+        lab.wire = wire
+        configure(lab, [device("net_af_packet0,iface=gxv%d" % i, i) for i in range(2)], memory="512MiB")
+        with reserved(lab):
+            memory, told = in_huge_pages(lab)
+            gxtest.remark("a gxd had %.0f MB in huge pages" % (memory / 1e6))
+            check(memory >= 8 << 20 and told, "%s bytes in huge pages, told: %s" % (memory, told))
+            gxtest.wait_until(lambda: huge_pages("free") >= 128, "free huge pages after gxd", 5)
+            for populate in 0, 0x8000:  # promised only, and really taken
+                flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000 | populate
+                with mmap.mmap(-1, (huge_pages("free") - 4) << 21, flags=flags):
+                    found = in_huge_pages(lab)
+                    if found != (0, False) and huge_pages("free") > 4:
+                        raise Skip("other programs of this machine give huge pages back meanwhile")
+                    check(found == (0, False), "%s bytes in huge pages that nobody had left" % found[0])
 
 
 def test_af_xdp_speaks_with_kernel_udp():

@@ -2,6 +2,7 @@
 """What goes wrong on the wire, with real gxds: each fault is a clear message or a counted, visible state, and passes when
 the fault does. docs/operations.md lists them. Unit tests have what needs a device of its own (tests/unit/port)."""
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -214,6 +215,32 @@ def test_few_descriptors_are_back_pressure():
         with two(ports) as lab:
             exchange(lab, size="2M", rounds="2")
             check(lab.sites[0].counter("port_full_total") > 0, "nothing ever waited")
+
+
+def host_check(site, wrapper, *words):
+    done = gxtest.run([*wrapper, gxtest.program("gxctl"), "-s", site.socket, "host", "check", "--json", *words])
+    check(done.returncode in (0, 1), "%d: %s" % (done.returncode, done.stderr))
+    return {(f["check"], f["interface"]): f for f in json.loads(done.stdout)["findings"]}
+
+
+def test_host_check_asks_the_gateway():
+    """Through the kernel before gxd runs, and gxd itself while it does."""
+    with Wire() as wire, Lab("a", "b", start=False) as lab:
+        a = lab.sites[0]
+        configure(lab, [device("net_af_xdp0,iface=gxv0", 0, ", gateway: 10.201.0.2")] * 2, ["10.201.0.1", "10.202.0.2"])
+        ip("-n", wire.names[0], "addr", "add", "10.201.0.9/24", "dev", "gxv0")
+        before = host_check(a, wire.wrapper(0), "-c", a.config)
+        check(before["gateway", None]["level"] == "fail", "%s" % before["gateway", None])
+        ip("-n", wire.names[1], "addr", "add", "10.201.0.2/24", "dev", "gxv1")
+        wait_until(lambda: host_check(a, wire.wrapper(0), "-c", a.config)["gateway", None]["level"] == "ok", "gateway", 15)
+        need_xdp()
+        a.start(wrapper=wire.wrapper(0), ready=False)
+        time.sleep(0.3)
+        need_dpdk(lab)
+        a.wait_ready()
+        running = host_check(a, wire.wrapper(0))
+        check("net_af_xdp gxv0" in running["port", None]["text"], "%s" % running["port", None])
+        check(running["gateway", None]["level"] == "ok" and ("queues", "gxv0") in running, "%s" % running)
 
 
 # ---- who is there, and who only says so ----
