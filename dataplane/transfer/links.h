@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "gx.h"
+#include "lane/rate.h"
 #include "stat/counters.h"
 #include "transfer/sink.h"
 #include "transfer/source.h"
@@ -26,8 +27,10 @@ struct gx_links_config {
     uint32_t self; /* own index */
     char names[GX_SITES_MAX][GX_NAME_MAX];
     struct gx_addr addrs[GX_SITES_MAX];
-    uint64_t rate_bps;                  /* ceiling of what this site sends to all peers together */
-    uint64_t recv_rate_bps;             /* what all peers together may send to it */
+    uint64_t rate_bps;      /* ceiling of what this site sends to all peers together */
+    uint64_t recv_rate_bps; /* what all peers together may send to it */
+    const struct gx_rate_algorithm *rate_algorithm; /* NULL: gx_rate_path */
+    double loss_floor;                              /* loss that does not slow a lane, 0 to 1 */
     uint32_t mtu;                       /* IP packet bytes; shard_bytes follows from it */
     uint32_t shard_bytes;               /* largest multiple of 64 in mtu − 20 − 8 − 48 */
     uint8_t ip_udp_bytes[GX_SITES_MAX]; /* headers of IP and UDP to that site; 0: 28 (IPv4) */
