@@ -202,7 +202,7 @@ def in_huge_pages(site, wire):
     gxtest.wait_until(lambda: not site.gxd.alive() or site.ctl("show", "--json").returncode == 0, "ready gxd")
     if not site.gxd.alive():
         need_dpdk(site.lab)
-        raise Skip("it does not start, other programs of this machine take huge pages: %s" % site.gxd.tail())
+        raise Skip("it does not start, other programs of this machine take huge pages: %s" % site.gxd.err().splitlines()[-1])
     return site.show("memory")["process"]["huge_pages_bytes"], "huge pages" in site.show()["port"]
 
 
