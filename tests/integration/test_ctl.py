@@ -471,6 +471,12 @@ def test_host_init_and_fini():
         answer(run([*tool, "init", *options]))
         answer(run([*tool, "fini", *options]))
         check(values(root) == [212992, 212992, 5], "%s" % values(root))
+        # pages in use beyond what was set are not what was set
+        surplus = "sys/kernel/mm/hugepages/hugepages-2048kB/surplus_hugepages"
+        root = fake_host(lab, huge=5, **{surplus: 3})
+        told = answer_json(run([*tool, "init", "--json", *options]))
+        check(told["values"][-1]["before"] == 2, "%s" % told)
+        os.unlink(os.path.join(state, "host.json"))
         # never more than half of what is free
         root = fake_host(lab, **{"proc/meminfo": "MemAvailable: 1048576 kB"})
         answer(run([*tool, "init", *options]))
