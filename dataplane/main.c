@@ -70,6 +70,7 @@ static int links_configure(struct gxd *gxd)
             return -EINVAL;
         }
         v6 |= gx_addr_is_v6(&links->addrs[i]);
+        links->ip_udp_bytes[i] = gx_addr_is_v6(&links->addrs[i]) ? 48 : 28;
     }
     links->rate_bps = config->rate_bps;
     links->recv_rate_bps = config->recv_rate_bps;

@@ -415,6 +415,13 @@ static void tell_port(struct gx_worker *worker)
                   stats->link_down ? "port: its link is down" : "port: its link is up again");
         worker->link_down_told = stats->link_down;
     }
+    if (stats->gateway_lost != worker->gateway_lost_told) {
+        note_send(worker, stats->gateway_lost ? GX_LOG_WARN : GX_LOG_INFO,
+                  stats->gateway_lost ? "port: its gateway (port.gateway) does not answer: what "
+                                        "goes to other networks is dropped"
+                                      : "port: its gateway answers again, or is not needed");
+        worker->gateway_lost_told = stats->gateway_lost;
+    }
     if (stats->address_conflicts && !worker->conflicts_told)
         note_send(worker, GX_LOG_WARN,
                   "port: another host claims this port's address: give each its own, or peers will "
@@ -430,9 +437,10 @@ static void complain(struct gx_worker *worker)
     if (stats->tx_errors == worker->errors_told ||
         worker->now - worker->complaint_ns < COMPLAINT_NS || !notes_fit(worker))
         return;
-    snprintf(text, sizeof(text), "port: %llu packets could not be sent, the last one: %s",
+    snprintf(text, sizeof(text), "port: %llu packets could not be sent, the last one: %s%s",
              (unsigned long long)(stats->tx_errors - worker->errors_told),
-             strerror(stats->last_error));
+             strerror(stats->last_error),
+             stats->last_error == EMSGSIZE ? "; `mtu:` is above the interface's MTU" : "");
     note_send(worker, GX_LOG_WARN, text);
     worker->errors_told = stats->tx_errors;
     worker->complaint_ns = worker->now;
@@ -467,6 +475,7 @@ static void count_port(struct gx_worker *worker)
     site[GX_SITE_port_dropped_packets_total] = stats->rx_dropped;
     site[GX_SITE_port_link_downs_total] = stats->link_downs;
     site[GX_SITE_port_address_conflicts_total] = stats->address_conflicts;
+    site[GX_SITE_port_gateway_lost] = stats->gateway_lost;
     site[GX_SITE_port_link_up] = !stats->link_down;
 }
 

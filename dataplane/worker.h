@@ -90,7 +90,7 @@ struct gx_worker {
     int wake_fd;               /* main wakes the worker */
     pthread_t thread;
     /* The thread's own. */
-    bool stop, leaving, left, busy_stale, link_down_told;
+    bool stop, leaving, left, busy_stale, link_down_told, gateway_lost_told;
     uint64_t now, pass_start_ns, active_ns, busy_ns, complaint_ns, errors_told, conflicts_told;
     uint64_t work_start_ns;
     struct gx_trainer *trainers[GX_TRAINERS_MAX];

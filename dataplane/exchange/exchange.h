@@ -32,7 +32,8 @@ struct gx_exchange {
     uint64_t now_ns;         /* of the last poll */
     bool leaving;
     uint64_t leave_ns;
-    uint64_t incarnations[GX_SITES_MAX];
+    uint64_t incarnations[GX_SITES_MAX], incarnations_before[GX_SITES_MAX];
+    uint64_t twin_told_ns; /* when the log was last told that two gxd have one name */
     enum gx_reason refused[GX_SITES_MAX];
     uint64_t event_head, event_tail;
     struct gx_queued_event events[GX_EVENTS_KEPT];

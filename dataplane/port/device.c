@@ -226,9 +226,32 @@ bool gx_device_link_up(struct gx_device *device)
     return rte_eth_link_get_nowait(device->port_id, &link) == 0 && link.link_status;
 }
 
+/* The driver would only say "failed to configure xdp socket". */
+static int xdp_check(const struct gx_device *device, char *error, size_t error_bytes)
+{
+    int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0), ret = fd < 0 ? -errno : 0;
+
+    if (fd >= 0)
+        close(fd);
+    if (geteuid() != 0 || ret == -EPERM) {
+        snprintf(error, error_bytes,
+                 "device %s: af_xdp needs root with all capabilities: start gxd as root, or by "
+                 "gxd@.service with its drop-in for AF_XDP",
+                 device->name);
+        return -EPERM;
+    }
+    if (ret)
+        snprintf(error, error_bytes,
+                 "device %s: this kernel has no AF_XDP (%s): use net_af_packet0,iface=%s, or "
+                 "port: {udp: …}",
+                 device->name, strerror(-ret), device->iface);
+    return ret;
+}
+
 static int iface_check(const struct gx_device *device, char *error, size_t error_bytes)
 {
     uint32_t mtu;
+    int ret;
 
     if (device->kind != GX_DEVICE_AF_XDP && device->kind != GX_DEVICE_AF_PACKET)
         return 0;
@@ -237,10 +260,8 @@ static int iface_check(const struct gx_device *device, char *error, size_t error
                  device->name, device->name);
         return -EINVAL;
     }
-    if (device->kind == GX_DEVICE_AF_XDP && geteuid() != 0) {
-        snprintf(error, error_bytes, "device %s: af_xdp needs root", device->name);
-        return -EPERM;
-    }
+    if (device->kind == GX_DEVICE_AF_XDP && (ret = xdp_check(device, error, error_bytes)))
+        return ret;
     mtu = gx_device_iface_mtu(device->iface);
     if (!mtu) {
         snprintf(error, error_bytes,
@@ -485,7 +506,16 @@ static int device_probe(struct gx_device *device, const char *text, char *error,
     }
     if (device->kind == GX_DEVICE_AF_XDP)
         xdp_quiet();
+    /* It calls errors that a kernel lacks what only flow rules need, and that no second process listens. */
+    if (device->kind == GX_DEVICE_TAP)
+        rte_log_set_level_pattern("pmd.net.tap", RTE_LOG_CRIT);
     ret = rte_dev_probe(text);
+    if (ret == -EFAULT && gx_device_iface_mtu(device->name)) {
+        snprintf(error, error_bytes,
+                 "device %s: that is an interface of the kernel: write net_af_xdp0,iface=%s",
+                 device->name, device->name);
+        return -EINVAL;
+    }
     if (ret == -EFAULT) { /* no bus knows such a name */
         snprintf(
             error, error_bytes,
@@ -495,7 +525,12 @@ static int device_probe(struct gx_device *device, const char *text, char *error,
         return -ENODEV;
     }
     if (ret)
-        return device_fail(device, "cannot be opened", ret, error, error_bytes);
+        return device_fail(device,
+                           gx_eal_is_pci(text)
+                               ? "cannot be opened (is it bound to vfio-pci? dpdk-devbind.py "
+                                 "--status tells)"
+                               : "cannot be opened",
+                           ret, error, error_bytes);
     if (rte_eth_dev_get_port_by_name(device->name, &device->port_id))
         return device_fail(device, "is no network device", -ENODEV, error, error_bytes);
     return 0;
@@ -572,6 +607,12 @@ static int queue_open(struct gx_device *device, uint16_t queue,
     if (!ret && device->kind == GX_DEVICE_AF_XDP)
         device->wake_fds[queue] = fds_new(before, 0);
     free(before);
+    if (ret && device->kind == GX_DEVICE_AF_XDP)
+        return device_fail(device,
+                           "cannot take the interface's queue: another program (a second gxd?) has "
+                           "it, there is no such queue (start_queue=), or too little memory may be "
+                           "locked (ulimit -l)",
+                           ret, error, error_bytes);
     if (ret)
         return device_fail(device, "receive queue", ret, error, error_bytes);
     /* Never "fast free": it skips the callbacks of external buffers. */
@@ -650,6 +691,10 @@ int gx_device_open(struct gx_device *device, const struct gx_device_config *conf
         return ret;
     }
     memcpy(device->mac, mac.addr_bytes, sizeof(device->mac));
+    /* The driver tells the MAC of the kernel's end of the tap. With the same one at ours a bridge would keep for its own
+     * host what is for us. */
+    if (device->kind == GX_DEVICE_TAP)
+        device->mac[5] ^= 1;
     device->registered = device->kind == GX_DEVICE_NIC;
     return 0;
 }

@@ -106,6 +106,8 @@ static void link_check(struct gx_dpdk *d, uint64_t now)
         gx_host_announce(&d->host, now);
     d->base.stats.link_down = down;
     d->base.stats.address_conflicts = d->host.counts.conflict;
+    d->base.stats.gateway_lost =
+        d->host.has_gateway && gx_neighbors_silent(&d->host.neighbors, d->host.gateway, now);
     gx_device_mtu_refresh(&d->device);
     gx_device_drops(&d->device, &drops);
     d->base.stats.rx_missed = drops.rx_missed + drops.rx_no_mbuf;
@@ -264,11 +266,6 @@ static void dpdk_memory_remove(struct gx_port *port, void *base, size_t bytes)
 
 /* ---- opening ---- */
 
-static bool is_pci(const char *device)
-{
-    return strncmp(device, "net_", 4) != 0 && strncmp(device, "eth_", 4) != 0;
-}
-
 static int dpdk_start(struct gx_port *port)
 {
     struct gx_dpdk *d = dpdk_of(port);
@@ -340,7 +337,8 @@ static int dpdk_open(const struct gx_port_config *config, struct gx_port **port,
         .program = "gxd",
         .memory_mib = gx_device_memory_mib(&device) + POOL_MIB + 8,
         .lcores = config->lcores,
-        .pci = is_pci(config->device),
+        .devices = &config->device,
+        .device_count = 1,
         .extra = config->eal,
     };
     struct gx_dpdk *d = calloc(1, sizeof(*d));
@@ -396,8 +394,9 @@ static void dpdk_describe(const struct gx_port *port, char *out)
                  d->device.iface[0] ? " " : "", d->device.iface, gx_addr_format(&local, text));
 
     if (length > 0 && length < GX_PORT_TEXT_MAX)
-        snprintf(out + length, (size_t)(GX_PORT_TEXT_MAX - length), " (%s%s)",
-                 d->external ? "no copy" : "1 copy", d->wakes ? ", poll" : ", timed");
+        snprintf(out + length, (size_t)(GX_PORT_TEXT_MAX - length), " (%s%s%s)",
+                 d->external ? "no copy" : "1 copy", d->wakes ? ", poll" : ", timed",
+                 gx_eal_huge() ? ", huge pages" : "");
 }
 
 const struct gx_port_ops gx_port_dpdk = {

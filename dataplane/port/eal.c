@@ -1,5 +1,6 @@
 #include "port/eal.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <sched.h>
@@ -116,22 +117,31 @@ static void cpus_allowed(char *out, size_t out_bytes)
 
 /* ---- huge pages ---- */
 
-static uint64_t huge_free_kib(const char *directory)
+static uint64_t huge_pages(const char *directory, const char *which)
 {
     char path[512];
-    unsigned long long pages = 0, kib = 0;
+    unsigned long long pages = 0;
     FILE *file;
 
-    if (sscanf(directory, "hugepages-%llukB", &kib) != 1)
-        return 0;
-    snprintf(path, sizeof(path), HUGE_SYS "/%s/free_hugepages", directory);
+    snprintf(path, sizeof(path), HUGE_SYS "/%s/%s_hugepages", directory, which);
     file = fopen(path, "r");
     if (!file)
         return 0;
     if (fscanf(file, "%llu", &pages) != 1)
         pages = 0;
     fclose(file);
-    return pages * kib;
+    return pages;
+}
+
+/* Pages that somebody has mapped but not touched yet still count as free. */
+static uint64_t huge_free_kib(const char *directory)
+{
+    uint64_t unused = huge_pages(directory, "free"), promised = huge_pages(directory, "resv");
+    unsigned long long kib;
+
+    if (sscanf(directory, "hugepages-%llukB", &kib) != 1 || promised >= unused)
+        return 0;
+    return (unused - promised) * kib;
 }
 
 static bool huge_enough(uint32_t memory_mib)
@@ -158,6 +168,33 @@ static void runtime_directory(char *out, size_t out_bytes)
     else if (!base || access(base, W_OK))
         base = "/tmp";
     snprintf(out, out_bytes, "%s", base);
+}
+
+bool gx_eal_is_pci(const char *device)
+{
+    static const char shape[] = "xxxx:xx:xx.x";
+    size_t i = 0;
+
+    for (; shape[i]; i++)
+        if (shape[i] == 'x' ? !isxdigit((unsigned char)device[i]) : device[i] != shape[i])
+            return false;
+    return device[i] == '\0' || device[i] == ',';
+}
+
+static int pci_add(const struct gx_eal_config *config, char *error, size_t error_bytes)
+{
+    uint32_t count = 0;
+    int ret = 0;
+
+    for (uint32_t i = 0; !ret && i < config->device_count; i++) {
+        if (!gx_eal_is_pci(config->devices[i]))
+            continue;
+        count++;
+        ret = arg_add("--allow=%s", config->devices[i], error, error_bytes);
+    }
+    if (!ret && !count)
+        ret = arg_add("%s", "--no-pci", error, error_bytes);
+    return ret;
 }
 
 static int args_make(const struct gx_eal_config *config, char *error, size_t error_bytes)
@@ -194,10 +231,8 @@ static int args_make(const struct gx_eal_config *config, char *error, size_t err
         ret = arg_add("%s", "--no-shconf", error, error_bytes);
     if (!ret)
         ret = arg_add("--file-prefix=%s", "gx", error, error_bytes);
-    if (!ret && !config->pci)
-        ret = arg_add("%s", "--no-pci", error, error_bytes);
-    for (uint32_t i = 0; !ret && i < config->vdev_count; i++)
-        ret = arg_add("--vdev=%s", config->vdevs[i], error, error_bytes);
+    if (!ret)
+        ret = pci_add(config, error, error_bytes);
     if (!ret && config->extra)
         ret = extra_add(config->extra, error, error_bytes);
     eal.argv[eal.argc] = NULL;
@@ -223,8 +258,11 @@ int gx_eal_init(const struct gx_eal_config *config, char *error, size_t error_by
     log_open();
     if (rte_eal_init(eal.argc, eal.argv) < 0) {
         ret = rte_errno ? -rte_errno : -EIO;
-        snprintf(error, error_bytes, "DPDK does not start: %s%s%s", strerror(-ret),
-                 eal.said[0] ? "; " : "", eal.said);
+        snprintf(error, error_bytes, "DPDK does not start: %s%s%s; %s", strerror(-ret),
+                 eal.said[0] ? "; " : "", eal.said,
+                 eal.huge && ret == -ENOMEM
+                     ? "somebody else took the huge pages just now? try again"
+                     : "look at `lcores:` and `eal:` in the config");
         return ret;
     }
     eal.started = true;

@@ -59,6 +59,7 @@ struct gx_port_stats {
     uint64_t rx_missed;         /* dropped by driver or kernel before us: no room */
     uint64_t address_conflicts; /* times that another host claimed our address */
     bool link_down;
+    bool gateway_lost; /* it is needed, and does not answer */
 };
 
 struct gx_port_ops;

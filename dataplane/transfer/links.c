@@ -66,6 +66,7 @@ static void peer_init(struct gx_links *links, uint32_t idx, uint32_t ring_count,
                  links->config.rate_bps, links->config.loss_floor, packet_bytes(&links->config),
                  links->rings + (size_t)idx * ring_count, ring_count, now);
     gx_recv_init(&peer->recv);
+    gx_mtu_init(&peer->mtu, links->config.shard_bytes);
     peer->next_transfer = (uint32_t)gx_random_u64(&links->local.random);
     gx_peer_policy(links, peer, NULL);
 }
@@ -434,6 +435,7 @@ static uint64_t peer_wake(const struct gx_peer *peer, const struct gx_links *lin
     if (peer->handshake.current == GX_SESSION_NONE)
         return wake;
     wake = earlier(wake, gx_lane_wake(lane));
+    wake = earlier(wake, gx_mtu_wake(&peer->mtu));
     wake = earlier(
         wake, gx_arrival_wake(&lane->arrival,
                               gx_lane_window_ns(lane, gx_arrival_lateness_us(&lane->arrival))));
@@ -443,7 +445,7 @@ static uint64_t peer_wake(const struct gx_peer *peer, const struct gx_links *lin
         wake = earlier(wake, send_wake(peer, &peer->sends[i]));
         pending |= gx_send_pending(&peer->sends[i]);
     }
-    if (pending && links->pool_free_count > GX_POOL_RESERVE) {
+    if (pending && !gx_mtu_short(&peer->mtu) && links->pool_free_count > GX_POOL_RESERVE) {
         uint64_t site = gx_pace_when(&links->pace, GX_BURST_PACKETS);
         uint64_t link = gx_pace_when(&lane->pace, GX_BURST_PACKETS);
 

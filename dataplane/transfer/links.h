@@ -31,9 +31,10 @@ struct gx_links_config {
     uint64_t recv_rate_bps; /* what all peers together may send to it */
     const struct gx_rate_algorithm *rate_algorithm; /* NULL: gx_rate_path */
     double loss_floor;                              /* loss that does not slow a lane, 0 to 1 */
-    uint32_t mtu;         /* IP packet bytes; shard_bytes follows from it */
-    uint32_t shard_bytes; /* largest multiple of 64 in mtu − 20 − 8 − 48 */
-    uint64_t incarnation; /* random, not 0, new at every start */
+    uint32_t mtu;                       /* IP packet bytes; shard_bytes follows from it */
+    uint32_t shard_bytes;               /* largest multiple of 64 in mtu − 20 − 8 − 48 */
+    uint8_t ip_udp_bytes[GX_SITES_MAX]; /* headers of IP and UDP to that site; 0: 28 (IPv4) */
+    uint64_t incarnation;               /* random, not 0, new at every start */
     uint64_t seed;        /* of session indices, keys and transfer ids; secret in production */
     uint32_t send_blocks; /* records of blocks, 16 bytes each, for all sends; 0: 262,144 */
     struct gx_counters *counters;
@@ -61,6 +62,13 @@ enum gx_answer {
 
 struct gx_send; /* one outgoing transfer */
 
+/* Does the path to a peer carry full packets? */
+enum gx_path_state {
+    GX_PATH_WHOLE,
+    GX_PATH_LOSING, /* no: shards wait, and the size that it does carry is looked for */
+    GX_PATH_SMALL,  /* no, and the size is known: shards wait until it has changed */
+};
+
 struct gx_links_ops {
     /* A peer opens a transfer (and again on every copy of OPEN and, while NOT_READY, on every look): with
      * GX_ANSWER_OPEN *sink is the sink, opened by the callee with gx_sink_open() or already open for this key and
@@ -85,6 +93,13 @@ struct gx_links_ops {
     /* Asks for the next REPORT or STATUS for this peer; returns its bytes, 0 when there is none. Called when the
      * session is up; goes out before shards. */
     size_t (*next_control)(void *ctx, uint32_t peer, uint8_t *out, uint64_t now);
+    /* The path to the peer has come into this state (first told when it is not WHOLE): IP bytes of what it carries, 0
+     * when that is not known, and of a full packet. */
+    void (*on_path)(void *ctx, uint32_t peer, enum gx_path_state state, uint32_t bytes,
+                    uint32_t full_bytes, uint64_t now);
+    /* A hello came from another gxd that has our own name; `site`: whose address it came from, ours even;
+     * GX_SITES_MAX: nobody's. */
+    void (*on_own_name)(void *ctx, uint32_t site, uint64_t now);
 };
 
 struct gx_links;

@@ -54,6 +54,7 @@ static void established(struct gx_links *links, struct gx_peer *peer,
         GX_COUNT_LINK(links->config.counters, peer->idx, peer_restarts_total, 1);
     gx_peer_publish(links, peer);
     gx_lane_session(&peer->lane, old_replay, restarted, now);
+    gx_mtu_session(&peer->mtu, now);
     peer->lane.hello_rtt_ns = peer->handshake.hello_rtt_ns;
     if (restarted)
         memset(&peer->published, 0, sizeof peer->published);
@@ -80,6 +81,21 @@ static struct gx_peer *peer_by_name(struct gx_links *links, const char *name)
     return NULL;
 }
 
+/* Two sites that were given one name, mostly by a copied config. Our own hellos may come back to us. */
+static void rx_own_name(struct gx_links *links, const struct gx_addr *from,
+                        const struct gx_hello *hello, uint64_t now)
+{
+    uint32_t site = 0;
+
+    if (hello->incarnation == links->config.incarnation)
+        return;
+    while (site < links->config.site_count &&
+           memcmp(&links->config.addrs[site], from, sizeof *from) != 0)
+        site++;
+    GX_COUNT(links->config.counters, own_name_hellos_total, 1);
+    links->ops.on_own_name(links->ctx, site < links->config.site_count ? site : GX_SITES_MAX, now);
+}
+
 static void rx_hello(struct gx_links *links, const struct gx_addr *from, const uint8_t *packet,
                      size_t bytes, uint64_t now)
 {
@@ -98,6 +114,8 @@ static void rx_hello(struct gx_links *links, const struct gx_addr *from, const u
     peer = peer_by_name(links, hello.name);
     if (peer == NULL) {
         GX_COUNT(links->config.counters, packets_stranger_total, 1);
+        if (strcmp(hello.name, links->config.names[links->config.self]) == 0)
+            rx_own_name(links, from, &hello, now);
         return;
     }
     old = gx_handshake_current(&peer->handshake);
@@ -340,6 +358,8 @@ static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
         gx_estimate_rtt(estimate, rtt_us * 1000ull, now);
     gx_estimate_totals(estimate, feedback->expected, feedback->lost, feedback->bursts);
     lane->peer_lateness_us = feedback->lateness_us;
+    if (gx_estimate_loss(estimate) > GX_MTU_LOSS)
+        gx_mtu_doubt(&peer->mtu, now);
     gx_lane_feedback_heard(lane, now);
     flight_advance(peer, feedback->highest);
     lane_rate(links, peer, feedback, now);
@@ -523,7 +543,8 @@ void gx_links_rx(struct gx_links *links, uint64_t now, const struct gx_addr *fro
         rx_control(links, peer, &packet, now);
         break;
     case GX_TYPE_PROBE:
-        gx_lane_feedback_now(&peer->lane, now);
+        if (!gx_path_rx(links, peer, &packet.header, packet.payload, now))
+            gx_lane_feedback_now(&peer->lane, now);
         break;
     default:
         break;

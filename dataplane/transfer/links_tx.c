@@ -145,7 +145,8 @@ static void tx_feedback(struct gx_links *links, struct gx_peer *peer, struct out
         .lateness_us = gx_arrival_lateness_us(arrival),
         .received = arrival->received,
     };
-    bytes += gx_recv_entries(&peer->recv, payload + bytes, links->config.shard_bytes - bytes,
+    bytes += gx_recv_entries(&peer->recv, payload + bytes,
+                             gx_mtu_room(&peer->mtu, GX_CONTROL_MAX_BYTES) - bytes,
                              &feedback.entry_count);
     gx_feedback_build(&feedback, payload);
     emit_message(links, peer, out, GX_TYPE_FEEDBACK, owner, bytes, now);
@@ -159,6 +160,29 @@ static void tx_probe(struct gx_links *links, struct gx_peer *peer, struct out *o
 {
     if (out->count < out->max && gx_lane_probe(&peer->lane, now))
         emit_message(links, peer, out, GX_TYPE_PROBE, GX_OWNER_NONE, 0, now);
+}
+
+/* Padded probes, and the echoes of the peer's. */
+static void tx_path(struct gx_links *links, struct gx_peer *peer, struct out *out, uint64_t now)
+{
+    struct gx_flight_entry entry = {.send = GX_FLIGHT_NO_SEND};
+    uint64_t wait_ns = gx_lane_timeout_ns(&peer->lane);
+    uint32_t token, bytes;
+
+    if (out->count < out->max && gx_mtu_echo(&peer->mtu, &token, &bytes)) {
+        struct gx_header header = {.type = GX_TYPE_PROBE, .transfer = token, .block = bytes};
+
+        emit(links, peer, out, &header, NULL, GX_OWNER_NONE, entry, now);
+    }
+    while (has_room(links, out) && (bytes = gx_mtu_probe(&peer->mtu, wait_ns, now, &token)) > 0) {
+        struct gx_header header = {
+            .type = GX_TYPE_PROBE, .transfer = token, .payload_bytes = (uint16_t)bytes};
+        uint32_t owner = pool_take(links);
+
+        gx_path_fill(links, peer, pool_at(links, owner), bytes);
+        emit(links, peer, out, &header, pool_at(links, owner), owner, entry, now);
+    }
+    gx_path_tell(links, peer, now);
 }
 
 /* Copies at once, since every shard that arrives before the first of them is lost; some a little later, in case a burst of losses took
@@ -321,8 +345,8 @@ static struct gx_send *send_pick(struct gx_peer *peer)
 
 static bool peer_can_send(struct gx_peer *peer, uint64_t now)
 {
-    return gx_handshake_current(&peer->handshake) != NULL && send_pick(peer) != NULL &&
-           gx_pace_allows(&peer->lane.pace, now);
+    return gx_handshake_current(&peer->handshake) != NULL && !gx_mtu_short(&peer->mtu) &&
+           send_pick(peer) != NULL && gx_pace_allows(&peer->lane.pace, now);
 }
 
 /* The peer whose turn it is; the next one when its burst is over or it has nothing to send. NULL: nobody has. */
@@ -385,6 +409,7 @@ uint32_t gx_links_tx(struct gx_links *links, uint64_t now, struct gx_packet *pac
             continue;
         tx_feedback(links, peer, &out, now);
         tx_probe(links, peer, &out, now);
+        tx_path(links, peer, &out, now);
         tx_opens(links, peer, &out, now);
         tx_state(links, peer, &out, now);
     }

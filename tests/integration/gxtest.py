@@ -299,11 +299,11 @@ class Lab:
         return json.loads(self.wan.out())
 
     def wait_up(self):
-        """Every gxd is ready and every link is up."""
+        """Every gxd is ready and every link is up, if only for small packets."""
         for site in self.sites:
             site.wait_ready()
         for site in self.sites:
-            wait_until(lambda s=site: all(link["state"] == "up" for link in s.show("links")["links"]),
+            wait_until(lambda s=site: all(link["state"] in ("up", "mtu") for link in s.show("links")["links"]),
                        "links up at %s" % site.name)
 
     def perf_all(self, run_name, *options):

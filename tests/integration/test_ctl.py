@@ -359,6 +359,80 @@ def test_host_check_tells_what_to_do():
         answer(run([program("gxctl"), "host", "check", "nosuch"]), 2)
 
 
+def port_config(lab, port, **keys):
+    path = lab.path("port.yaml")
+    lines = ["site: a", "port: %s" % port, "socket: %s" % lab.path("port.sock"), "rate: 1Gbit", "memory: 256MiB"]
+    lines += ["%s: %s" % pair for pair in keys.items()]
+    lines += ["sites:", '  - {name: a, address: "10.0.1.1:7440"}', '  - {name: b, address: "10.0.2.1:7440"}']
+    with open(path, "w") as f:
+        f.write("\n".join(lines) + "\n")
+    return path
+
+
+def expect(found, key, level, *texts):
+    check(key in found, "nothing said of %s: %s" % (key, sorted(found, key=str)))
+    words = "%s %s" % (found[key]["text"], found[key]["todo"])
+    check(found[key]["level"] == level and all(t in words for t in texts), "%s: %s" % (key, found[key]))
+
+
+def test_host_check_looks_at_the_configured_port():
+    with Lab() as lab:
+        config = port_config(lab, '{device: "net_af_xdp0,iface=eth1", address: 10.0.1.1/24, gateway: 10.0.1.254}')
+        arp = "IP address HW type Flags HW address Mask Device\n10.0.1.254 0x1 0x%d 02:00:00:00:00:01 * eth1"
+        files = {"sys/class/net/eth1/queues/rx-%d/x" % i: "" for i in range(4)}
+        root = fake_host(lab, **files, **{"proc/net/arp": arp % 0})
+        found = findings(root, "-c", config, code=1)
+        expect(found, ("port", None), "ok", "net_af_xdp0,iface=eth1", "past the kernel")
+        expect(found, ("default route", "eth1"), "fail", "your login", "port: {udp: …}")
+        expect(found, ("MTU", "eth1"), "fail", "configured for 1500", "mtu: 1400")
+        expect(found, ("queues", "eth1"), "fail", "4 to receive by, but gxd reads 1", "ethtool -L eth1 combined 1")
+        expect(found, ("gateway", None), "fail", "10.0.1.254 does not answer on eth1")
+        expect(found, ("AF_XDP", None), "fail", "apt-get install")
+        # the same machine put right
+        driver = "usr/lib/x/dpdk/pmds-23.0/librte_net_af_xdp.so.23"
+        root = fake_host(lab, **{driver: "", "proc/net/arp": arp % 2, "sys/class/net/eth1/mtu": 1500,
+                                 "sys/class/net/eth1/queues/rx-0/x": "", "proc/net/route": "Iface\tDestination"})
+        found = findings(root, "-c", config)
+        for key in (("default route", "eth1"), ("MTU", "eth1"), ("queues", "eth1"), ("gateway", None), ("AF_XDP", None)):
+            expect(found, key, "ok")
+        # an interface that is not there, one that is too large, none at all
+        expect(findings(root, "-c", port_config(lab, '{device: "net_af_xdp0,iface=eth7", address: 10.0.1.1/24, gateway: '
+                                                '10.0.1.254}'), code=1),
+               ("port", None), "fail", "there is no interface eth7", "would not start")
+        expect(findings(root, "-c", port_config(lab, '{device: "net_af_xdp0,iface=eth2", address: 10.0.1.1/24, gateway: '
+                                                '10.0.1.254}'), code=1),
+               ("port", None), "fail", "MTU 9000", "ip link set dev eth2 mtu 3502")
+        # a port that shares the interface is no danger
+        root = fake_host(lab, **{"sys/class/net/eth1/mtu": 1500})
+        found = findings(root, "-c", port_config(lab, '{device: "net_af_packet0,iface=eth1", address: 10.0.1.1/24, gateway: '
+                                                 '10.0.1.254}'))
+        expect(found, ("default route", "eth1"), "ok", "nothing else away")
+        expect(found, ("gateway", None), "note", "before gxd runs")
+
+
+def test_host_check_looks_at_a_card():
+    with Lab() as lab:
+        card = '{device: "0000:01:00.0", address: 10.0.1.1/24, gateway: 10.0.1.254}'
+        root = fake_host(lab)
+        expect(findings(root, "-c", port_config(lab, card), code=1), ("port", None), "fail", "is not in this machine")
+        root = fake_host(lab, **{"sys/bus/pci/devices/0000:01:00.0/vendor": "0x8086"})
+        link = os.path.join(root, "sys/bus/pci/devices/0000:01:00.0/driver")
+        os.symlink("../../../../bus/pci/drivers/ixgbe", link)
+        expect(findings(root, "-c", port_config(lab, card), code=1), ("port", None), "fail", "driver ixgbe",
+               "--bind=vfio-pci 0000:01:00.0")
+        os.unlink(link)
+        os.symlink("../../../../bus/pci/drivers/vfio-pci", link)
+        expect(findings(root, "-c", port_config(lab, card)), ("port", None), "ok", "ready for DPDK")
+
+
+def test_host_check_sees_the_gxd_that_runs():
+    with Lab("a", "b") as lab:
+        found = {(f["check"], f["interface"]): f for f in
+                 json.loads(lab.sites[0].ctl("host", "check", "--json").stdout)["findings"]}
+        expect(found, ("port", None), "ok", "kernel UDP")
+        check(("MTU", "lo") in found, "it did not look at the interface of 127.0.0.1: %s" % sorted(found, key=str))
+
+
 def values(root):
     names = ("proc/sys/net/core/rmem_max", "proc/sys/net/core/wmem_max",
              "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
@@ -397,6 +471,12 @@ def test_host_init_and_fini():
         answer(run([*tool, "init", *options]))
         answer(run([*tool, "fini", *options]))
         check(values(root) == [212992, 212992, 5], "%s" % values(root))
+        # pages in use beyond what was set are not what was set
+        surplus = "sys/kernel/mm/hugepages/hugepages-2048kB/surplus_hugepages"
+        root = fake_host(lab, huge=5, **{surplus: 3})
+        told = answer_json(run([*tool, "init", "--json", *options]))
+        check(told["values"][-1]["before"] == 2, "%s" % told)
+        os.unlink(os.path.join(state, "host.json"))
         # never more than half of what is free
         root = fake_host(lab, **{"proc/meminfo": "MemAvailable: 1048576 kB"})
         answer(run([*tool, "init", *options]))

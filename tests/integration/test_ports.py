@@ -2,6 +2,7 @@
 """gxd on DPDK devices: af_xdp and af_packet over a veth pair between two network namespaces, memif between two
 processes. Namespaces are named after this process and deleted by it; what cannot be had here is skipped with the reason."""
 import contextlib
+import mmap
 import os
 import shutil
 import socket
@@ -68,14 +69,14 @@ def need_xdp():
         raise Skip("no AF_XDP sockets here: %s" % error)
 
 
-def configure(lab, ports, **keys):
-    """ports: the `port:` line's value for each site."""
+def configure(lab, ports, addresses=None, **keys):
+    """ports: the `port:` line's value for each site; addresses: theirs, if not this file's."""
     keys = {"rate": "200Mbit", "memory": "256MiB", **keys}
     for site, port in zip(lab.sites, ports):
         lines = ["site: %s" % site.name, "port: %s" % port, "socket: %s" % site.socket]
         lines += ["%s: %s" % pair for pair in keys.items()]
         lines += ["sites:"]
-        hosts = ["[%s]" % a for a in ADDRESSES_6] if "fd00:201" in port else ADDRESSES
+        hosts = addresses or (["[%s]" % a for a in ADDRESSES_6] if "fd00:201" in port else ADDRESSES)
         lines += ['  - {name: %s, address: "%s:7440"}' % (s.name, a) for s, a in zip(lab.sites, hosts)]
         with open(site.config, "w") as f:
             f.write("\n".join(lines) + "\n")
@@ -155,6 +156,87 @@ def test_large_frames_on_memif():
     with Lab("x", start=False) as folder, two(memif_ports(folder.folder), mtu="9000") as lab:
         exchange(lab)
         check(lab.sites[0].show()["shard_bytes"] > 8000, "shards of %s" % lab.sites[0].show()["shard_bytes"])
+
+
+def test_rounds_on_taps_and_a_bridge():
+    if not os.path.exists("/dev/net/tun"):
+        raise Skip("no /dev/net/tun here")
+    with Wire() as wire, Lab("a", "b", start=False) as lab:
+        space = ["-n", wire.names[0]]
+        if subprocess.run(["ip", *space, "link", "add", "br0", "type", "bridge"], capture_output=True).returncode:
+            raise Skip("this kernel has no bridges")
+        configure(lab, [device("net_tap0,iface=gxtap%d" % i, i) for i in range(2)])
+        for site in lab.sites:
+            site.start(wrapper=wire.wrapper(0), ready=False)
+        time.sleep(0.3)
+        need_dpdk(lab)
+        for i, site in enumerate(lab.sites):
+            site.wait_ready()
+            ip(*space, "link", "set", "gxtap%d" % i, "master", "br0", "up")
+        ip(*space, "link", "set", "br0", "up")
+        lab.wait_up()
+        exchange(lab, size="2M")
+
+
+def huge_pages(name):
+    with open("/sys/kernel/mm/hugepages/hugepages-2048kB/%s_hugepages" % name) as f:
+        return int(f.read())
+
+
+@contextlib.contextmanager
+def reserved(lab):
+    """gxctl host init's huge pages, put back by host fini."""
+    words = ["-c", lab.sites[0].config, "--state", lab.path("host")]
+    try:
+        before = huge_pages("nr")
+    except OSError as error:
+        raise Skip("no huge pages of 2 MiB here: %s" % error)
+    done = gxtest.run([gxtest.program("gxctl"), "host", "init", *words])
+    try:
+        if done.returncode or huge_pages("free") < 128:
+            raise Skip("no huge pages to be had: %s" % (done.stderr.strip() or done.stdout.strip()))
+        yield
+    finally:
+        done = gxtest.run([gxtest.program("gxctl"), "host", "fini", *words])
+        check(done.returncode == 0, "host fini: %s" % done.stderr)
+    gxtest.wait_until(lambda: huge_pages("nr") <= before, "huge pages as before")  # those in use go with their user
+
+
+def in_huge_pages(site, wire):
+    """Starts a gxd: how many bytes of huge pages it has, and whether it says that it has some."""
+    site.start(wrapper=wire.wrapper(site.index), ready=False)
+    gxtest.wait_until(lambda: not site.gxd.alive() or site.ctl("show", "--json").returncode == 0, "ready gxd")
+    if not site.gxd.alive():
+        need_dpdk(site.lab)
+        raise Skip("it does not start, other programs of this machine take huge pages: %s" % site.gxd.err().splitlines()[-1])
+    return site.show("memory")["process"]["huge_pages_bytes"], "huge pages" in site.show()["port"]
+
+
+def test_huge_pages_free_and_taken():
+    """Free: taken. Taken by somebody else: ordinary pages."""
+    with Wire() as wire, Lab("a", "b", start=False) as lab:
+        configure(lab, [device("net_af_packet0,iface=gxv%d" % i, i) for i in range(2)], memory="512MiB")
+        with reserved(lab):
+            for site in lab.sites:
+                memory, told = in_huge_pages(site, wire)
+                check(memory >= 8 << 20 and told, "%s bytes in huge pages, told: %s" % (memory, told))
+            gxtest.remark("a gxd has %.0f MB in huge pages" % (memory / 1e6))
+            lab.wait_up()
+            exchange(lab, size="1M", rounds="1")
+            for site in lab.sites:
+                site.gxd.kill()
+            for populate in 0, 0x8000:  # promised only, and really taken
+                flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000 | populate
+                try:
+                    taken = mmap.mmap(-1, (huge_pages("free") - huge_pages("resv") - 4) << 21, flags=flags)
+                except (OSError, ValueError) as error:
+                    raise Skip("other programs of this machine take huge pages: %s" % error)
+                with taken:
+                    found = in_huge_pages(lab.sites[0], wire)
+                    lab.sites[0].gxd.kill()
+                    if found != (0, False) and huge_pages("free") - huge_pages("resv") > 4:
+                        raise Skip("other programs of this machine give huge pages back meanwhile")
+                    check(found == (0, False), "%s bytes in huge pages that nobody had left" % found[0])
 
 
 def test_af_xdp_speaks_with_kernel_udp():

@@ -130,6 +130,11 @@ void sim_net_cut(struct sim_world *world, uint32_t from, uint32_t to, int change
     world->net->cuts[from][to] += change;
 }
 
+void sim_net_mtu(struct sim_world *world, uint32_t from, uint32_t to, uint32_t mtu)
+{
+    world->net->path[from][to].config.mtu = mtu;
+}
+
 void sim_net_target(struct sim_world *world, uint32_t from, uint32_t to, uint32_t block,
                     uint32_t shard, uint32_t repairs)
 {
@@ -141,6 +146,9 @@ void sim_net_target(struct sim_world *world, uint32_t from, uint32_t to, uint32_
 void sim_net_heal(struct sim_world *world)
 {
     memset(world->net->cuts, 0, sizeof(world->net->cuts));
+    for (uint32_t i = 0; i < world->params.site_count; i++)
+        for (uint32_t j = 0; j < world->params.site_count; j++)
+            sim_net_mtu(world, i, j, 0);
 }
 
 static bool on_target(struct sim_world *world, uint32_t from, uint32_t to,
@@ -201,7 +209,8 @@ static void cross(struct sim_world *world, struct sim_content *content, uint32_t
     gx_impair_packet(&world->net->path[from][to], at_ns, frame_bytes, &path);
     if (path.cause != GX_IMPAIR_NONE) {
         world->stats.lost_packets++;
-        if (!sim_chance(&world->net->random, LATE))
+        world->stats.oversize += path.cause == GX_IMPAIR_MTU;
+        if (path.cause == GX_IMPAIR_MTU || !sim_chance(&world->net->random, LATE))
             return;
         world->stats.late++;
         path.copies = 1;

@@ -24,6 +24,8 @@ void sim_net_judge(struct sim_world *world, uint32_t site, struct sim_frame *fra
 
 /* Partition: from → to is cut while the count is above 0. */
 void sim_net_cut(struct sim_world *world, uint32_t from, uint32_t to, int change);
+/* From here on larger IP packets vanish between from and to; 0: none. */
+void sim_net_mtu(struct sim_world *world, uint32_t from, uint32_t to, uint32_t mtu);
 /* Loss on target: shard `shard` of block `block` of the next transfer from → to, and the next n repairs of it. */
 void sim_net_target(struct sim_world *world, uint32_t from, uint32_t to, uint32_t block,
                     uint32_t shard, uint32_t repairs);

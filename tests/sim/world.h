@@ -47,6 +47,7 @@
     SIM_STAT(busy_attaches, "attaches told to come again")                                         \
     SIM_STAT(packets, "packets")                                                                   \
     SIM_STAT(lost_packets, "packets lost")                                                         \
+    SIM_STAT(oversize, "packets too large for a path")                                             \
     SIM_STAT(targeted, "packets lost on target")                                                   \
     SIM_STAT(corrupted, "packets corrupted")                                                       \
     SIM_STAT(late, "packets very late")                                                            \

@@ -506,6 +506,20 @@ static void a_wrong_interface_is_named(void **state)
     assert_non_null(strstr(error, "iface="));
 }
 
+/* EAL would take every NIC that is not named from the kernel. */
+static void only_a_whole_pci_address_is_one(void **state)
+{
+    (void)state;
+    assert_true(gx_eal_is_pci("0000:01:00.0"));
+    assert_true(gx_eal_is_pci("0000:af:1d.7,key=value"));
+    assert_false(gx_eal_is_pci("eth0"));
+    assert_false(gx_eal_is_pci("01:00.0"));
+    assert_false(gx_eal_is_pci("0000:01:00.01"));
+    assert_false(gx_eal_is_pci("0000:01:00"));
+    assert_false(gx_eal_is_pci("net_af_xdp0,iface=eth0"));
+    assert_false(gx_eal_is_pci(""));
+}
+
 static void an_mtu_above_the_devices_is_refused(void **state)
 {
     struct gx_port_config config = {
@@ -561,6 +575,7 @@ int main(void)
         cmocka_unit_test(a_link_that_goes_down_and_up_is_seen_and_survived),
         cmocka_unit_test(the_kernel_finds_us_and_our_echo),
         cmocka_unit_test(a_wrong_interface_is_named),
+        cmocka_unit_test(only_a_whole_pci_address_is_one),
         cmocka_unit_test(an_mtu_above_the_devices_is_refused),
     };
 
