@@ -47,6 +47,7 @@ static struct gx_notice *notice_claim(struct gx_worker *worker, enum gx_notice_t
 static void notice_send(struct gx_worker *worker)
 {
     gx_mailbox_commit(&worker->notices);
+    eventfd_write(worker->main_fd, 1);
 }
 
 /* ---- trainers ---- */
@@ -224,7 +225,7 @@ static bool receive(struct gx_worker *worker)
     for (int burst = 0; burst < BURSTS_PER_PASS; burst++) {
         count = worker->port->ops->rx(worker->port, worker->received, GX_PORT_BURST);
         for (uint32_t i = 0; i < count; i++)
-            gx_core_rx(worker->core, worker->now, &worker->received[i].from,
+            gx_core_rx(worker->core, 0, worker->now, &worker->received[i].from,
                        worker->received[i].bytes, worker->received[i].byte_count);
         all += count;
         if (count < GX_PORT_BURST)
@@ -305,7 +306,7 @@ static bool transmit(struct gx_worker *worker)
 
         if (room > GX_PORT_BURST)
             room = GX_PORT_BURST;
-        count = room ? gx_core_tx(worker->core, worker->now, worker->packets, room) : 0;
+        count = room ? gx_core_tx(worker->core, 0, worker->now, worker->packets, room) : 0;
         if (!count)
             break;
         ops->tx(worker->port, worker->packets, count);
@@ -323,6 +324,7 @@ static bool journal_hand_over(struct gx_worker *worker)
         if (!entry->byte_count)
             break;
         gx_mailbox_commit(&worker->journal);
+        eventfd_write(worker->main_fd, 1);
     }
     return busy;
 }
@@ -376,8 +378,7 @@ static void note_send(struct gx_worker *worker, enum gx_log_level level, const c
 /* Half of the mailbox is kept for notices that cannot wait; notes can. */
 static bool notes_fit(const struct gx_worker *worker)
 {
-    return worker->notices.head - __atomic_load_n(&worker->notices.tail, __ATOMIC_ACQUIRE) <
-           NOTICES / 2;
+    return gx_mailbox_used(&worker->notices) < NOTICES / 2;
 }
 
 static void tell_notes(struct gx_worker *worker)
@@ -473,7 +474,7 @@ static void keep_house(struct gx_worker *worker)
 
 static void sleep_until_due(struct gx_worker *worker)
 {
-    uint64_t now = worker->now, due = gx_core_wake(worker->core, now);
+    uint64_t now = worker->now, due = gx_core_wake(worker->core, 0, now);
 
     /* Packets are due, but the port is full: a finished send ends the sleep. */
     if (!worker->port->ops->room(worker->port) && due < now + BACK_PRESSURE_NS)
@@ -515,7 +516,7 @@ void gx_worker_poll(struct gx_worker *worker)
     busy = receive(worker);
     busy |= obey_main(worker);
     busy |= serve_trainers(worker);
-    busy |= gx_core_poll(worker->core, worker->now);
+    busy |= gx_core_poll(worker->core, 0, worker->now);
     busy |= transmit(worker);
     busy |= journal_hand_over(worker);
     busy |= deliver_events(worker);
@@ -531,7 +532,7 @@ static void on_release(void *ctx, uint32_t owner)
 {
     struct gx_worker *worker = ctx;
 
-    gx_core_release(worker->core, owner);
+    gx_core_release(worker->core, 0, owner);
     worker->busy_stale = true;
 }
 
@@ -560,12 +561,13 @@ int gx_worker_init(struct gx_worker *worker, struct gx_core *core, struct gx_por
     worker->core = core;
     worker->port = port;
     worker->counters = counters;
+    worker->main_fd = main_fd;
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->wake_fd < 0)
         return -errno;
-    if (gx_mailbox_init(&worker->orders, sizeof(struct gx_order), ORDERS, worker->wake_fd) ||
-        gx_mailbox_init(&worker->notices, sizeof(struct gx_notice), NOTICES, main_fd) ||
-        gx_mailbox_init(&worker->journal, sizeof(struct gx_entry), ENTRIES, main_fd)) {
+    if (gx_mailbox_init(&worker->orders, sizeof(struct gx_order), ORDERS) ||
+        gx_mailbox_init(&worker->notices, sizeof(struct gx_notice), NOTICES) ||
+        gx_mailbox_init(&worker->journal, sizeof(struct gx_entry), ENTRIES)) {
         gx_worker_fini(worker);
         return -ENOMEM;
     }
@@ -596,6 +598,7 @@ void gx_worker_order(struct gx_worker *worker, const struct gx_order *order)
     GX_ASSERT(entry);
     *entry = *order;
     gx_mailbox_commit(&worker->orders);
+    eventfd_write(worker->wake_fd, 1);
 }
 
 int gx_worker_stop(struct gx_worker *worker, uint64_t timeout_ns)

@@ -16,7 +16,7 @@
 #include "arena/ring.h"
 #include "config.h"
 #include "core.h"
-#include "mailbox.h"
+#include "transfer/mailbox.h"
 #include "port/port.h"
 
 #define GX_TRAINERS_MAX (2 * GX_RUNS_MAX) /* served, and gone but with offers still being sent */
@@ -88,6 +88,7 @@ struct gx_worker {
     struct gx_mailbox notices; /* to main */
     struct gx_mailbox journal; /* to main */
     int wake_fd;               /* main wakes the worker */
+    int main_fd;               /* and the worker main; not owned */
     pthread_t thread;
     /* The thread's own. */
     bool stop, leaving, left, busy_stale, link_down_told;

@@ -217,8 +217,8 @@ int sim_site_attach(struct sim_world *world, struct sim_trainer *trainer)
     if (!site->up || site->paused || site->leaving || !binding_of(site, NULL))
         return -EPIPE;
     sim_trainer_schema(world, trainer, &schema);
-    uint64_t promised =
-        gx_run_staging_bytes(&schema, world->params.site_count, world->params.shard_bytes);
+    uint64_t promised = gx_run_staging_bytes(&schema, world->params.site_count,
+                                             world->params.shard_bytes, site->config.links.workers);
     sim_guard_count_begin();
     struct gx_run *run =
         gx_run_create(&schema, &site->config, trainer->arena->bytes, trainer->arena->layout.bytes);
@@ -426,7 +426,7 @@ static bool transmit(struct sim_world *world, struct sim_site *site)
         if (site->port.count >= PORT_PACKETS)
             return false; /* it wakes the site when there is room */
         sim_guard_begin();
-        count = gx_core_tx(site->core, sim_clock(world, site), packets, BURST);
+        count = gx_core_tx(site->core, 0, sim_clock(world, site), packets, BURST);
         sim_guard_end(world, site->index, "gx_core_tx");
         site->idle_steps = count > 0 ? 0 : site->idle_steps;
         for (uint32_t i = 0; i < count && i < BURST; i++) {
@@ -436,7 +436,7 @@ static bool transmit(struct sim_world *world, struct sim_site *site)
                 continue;
             }
             sim_net_send(world, site->index, &packets[i]);
-            gx_core_release(site->core, packets[i].owner);
+            gx_core_release(site->core, 0, packets[i].owner);
         }
     }
     return count == BURST;
@@ -483,7 +483,7 @@ static void receive(struct sim_world *world, struct sim_site *site)
         bool hello = content->bytes > 0 && (content->data[0] & 15) == 0;
         uint64_t before = taken_count(site, hello);
         sim_guard_begin();
-        gx_core_rx(site->core, sim_clock(world, site), &frame->source, content->data,
+        gx_core_rx(site->core, 0, sim_clock(world, site), &frame->source, content->data,
                    content->bytes);
         sim_guard_end(world, site->index, "gx_core_rx");
         sim_net_judge(world, site->index, frame, taken_count(site, hello) != before);
@@ -536,7 +536,7 @@ static bool poll_slices(struct sim_world *world, struct sim_site *site)
     bool more = true;
     for (uint64_t slices = sim_between(&world->random, 1, 4); more && slices > 0; slices--) {
         sim_guard_begin();
-        more = gx_core_poll(site->core, sim_clock(world, site));
+        more = gx_core_poll(site->core, 0, sim_clock(world, site));
         sim_guard_end(world, site->index, "gx_core_poll");
     }
     return more;
@@ -547,7 +547,7 @@ static void sleep_until(struct sim_world *world, struct sim_site *site, bool mor
     uint64_t at_ns = world->now_ns + SLICE_NS, wake;
 
     if (!more) {
-        wake = gx_core_wake(site->core, sim_clock(world, site));
+        wake = gx_core_wake(site->core, 0, sim_clock(world, site));
         if (wake == UINT64_MAX)
             return;
         at_ns = wake > site->clock_offset_ns + world->now_ns ? wake - site->clock_offset_ns
@@ -585,7 +585,7 @@ void sim_site_step(struct sim_world *world, struct sim_site *site)
     if (fuse_burns(world, site))
         return;
     for (uint32_t i = 0; i < site->port.sent_count; i++)
-        gx_core_release(site->core, site->port.sent[i]);
+        gx_core_release(site->core, 0, site->port.sent[i]);
     site->port.sent_count = 0;
     more |= transmit(world, site);
     if (fuse_burns(world, site))

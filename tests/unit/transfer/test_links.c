@@ -184,9 +184,9 @@ static int setup(void **state)
     holding = false;
     for (size_t i = 0; i < BYTES; i++)
         bytes[i] = (uint8_t)(i * 2654435761u >> 13);
-    tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64));
+    tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64, 1));
     staging = malloc(gx_sink_staging_bytes(BYTES, SHARD));
-    gx_sink_init(&sink, BYTES, SHARD, 64, tables, staging);
+    gx_sink_init(&sink, BYTES, SHARD, 64, 1, tables, staging);
     gx_source_init(&source, bytes, BYTES, SHARD, tail);
     memset(&wanted, 0, sizeof wanted);
     wanted.bytes = BYTES;
