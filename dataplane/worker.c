@@ -225,7 +225,7 @@ static bool receive(struct gx_worker *worker)
     for (int burst = 0; burst < BURSTS_PER_PASS; burst++) {
         count = worker->port->ops->rx(worker->port, worker->received, GX_PORT_BURST);
         for (uint32_t i = 0; i < count; i++)
-            gx_core_rx(worker->core, 0, worker->now, &worker->received[i].from,
+            gx_core_rx(worker->core, worker->index, worker->now, &worker->received[i].from,
                        worker->received[i].bytes, worker->received[i].byte_count);
         all += count;
         if (count < GX_PORT_BURST)
@@ -306,7 +306,8 @@ static bool transmit(struct gx_worker *worker)
 
         if (room > GX_PORT_BURST)
             room = GX_PORT_BURST;
-        count = room ? gx_core_tx(worker->core, 0, worker->now, worker->packets, room) : 0;
+        count =
+            room ? gx_core_tx(worker->core, worker->index, worker->now, worker->packets, room) : 0;
         if (!count)
             break;
         ops->tx(worker->port, worker->packets, count);
@@ -462,11 +463,13 @@ static void keep_house(struct gx_worker *worker)
     uint64_t *site = worker->counters->site;
 
     refresh_busy(worker);
-    tell_port(worker);
+    if (worker->index == 0)
+        tell_port(worker); /* the others' say the same */
     complain(worker);
     count_port(worker);
     site[GX_SITE_loops_total]++;
-    site[GX_SITE_heartbeat_ns] = end_ns;
+    /* Main reads it, too. */
+    __atomic_store_n(&site[GX_SITE_heartbeat_ns], end_ns, __ATOMIC_RELAXED);
     if (pass_ns > site[GX_SITE_loop_ns_max])
         site[GX_SITE_loop_ns_max] = pass_ns;
     worker->now = end_ns;
@@ -474,7 +477,7 @@ static void keep_house(struct gx_worker *worker)
 
 static void sleep_until_due(struct gx_worker *worker)
 {
-    uint64_t now = worker->now, due = gx_core_wake(worker->core, 0, now);
+    uint64_t now = worker->now, due = gx_core_wake(worker->core, worker->index, now);
 
     /* Packets are due, but the port is full: a finished send ends the sleep. */
     if (!worker->port->ops->room(worker->port) && due < now + BACK_PRESSURE_NS)
@@ -508,22 +511,52 @@ static void rest(struct gx_worker *worker, bool busy)
         sleep_until_due(worker);
 }
 
-void gx_worker_poll(struct gx_worker *worker)
+/* Those to whom the core has left messages. */
+static void wake_others(struct gx_worker *worker)
+{
+    for (uint32_t wakes = gx_core_wakes(worker->core, worker->index); wakes; wakes &= wakes - 1)
+        eventfd_write(worker->team[__builtin_ctz(wakes)].wake_fd, 1);
+}
+
+static void first_poll(struct gx_worker *worker)
 {
     bool busy;
 
-    worker->now = worker->pass_start_ns = gx_clock_ns();
     busy = receive(worker);
     busy |= obey_main(worker);
     busy |= serve_trainers(worker);
-    busy |= gx_core_poll(worker->core, 0, worker->now);
+    if (gx_core_poll(worker->core, 0, worker->now))
+        busy = worker->busy_stale = true; /* another worker may have released a buffer */
     busy |= transmit(worker);
     busy |= journal_hand_over(worker);
     busy |= deliver_events(worker);
     busy |= tell_detached(worker);
     tell_notes(worker);
+    wake_others(worker);
     keep_house(worker);
     rest(worker, busy);
+}
+
+static void other_poll(struct gx_worker *worker)
+{
+    bool busy;
+
+    busy = receive(worker);
+    busy |= obey_main(worker);
+    busy |= gx_core_poll(worker->core, worker->index, worker->now);
+    busy |= transmit(worker);
+    wake_others(worker);
+    keep_house(worker);
+    rest(worker, busy);
+}
+
+void gx_worker_poll(struct gx_worker *worker)
+{
+    worker->now = worker->pass_start_ns = gx_clock_ns();
+    if (worker->index == 0)
+        first_poll(worker);
+    else
+        other_poll(worker);
 }
 
 /* ---- the thread ---- */
@@ -532,8 +565,8 @@ static void on_release(void *ctx, uint32_t owner)
 {
     struct gx_worker *worker = ctx;
 
-    gx_core_release(worker->core, 0, owner);
-    worker->busy_stale = true;
+    gx_core_release(worker->core, worker->index, owner);
+    worker->busy_stale = worker->index == 0;
 }
 
 static void *thread_main(void *ctx)
@@ -554,10 +587,14 @@ static void *thread_main(void *ctx)
     return NULL;
 }
 
-int gx_worker_init(struct gx_worker *worker, struct gx_core *core, struct gx_port *port,
-                   struct gx_counters *counters, int main_fd)
+int gx_worker_init(struct gx_worker *team, uint32_t index, struct gx_core *core,
+                   struct gx_port *port, struct gx_counters *counters, int main_fd)
 {
+    struct gx_worker *worker = &team[index];
+
     memset(worker, 0, sizeof(*worker));
+    worker->index = index;
+    worker->team = team;
     worker->core = core;
     worker->port = port;
     worker->counters = counters;
@@ -585,9 +622,12 @@ void gx_worker_fini(struct gx_worker *worker)
 int gx_worker_start(struct gx_worker *worker)
 {
     int ret = pthread_create(&worker->thread, NULL, thread_main, worker);
+    char name[16] = "gx-worker";
 
+    if (worker->index > 0)
+        snprintf(name, sizeof(name), "gx-worker-%u", worker->index % GX_WORKERS_MAX);
     if (!ret)
-        pthread_setname_np(worker->thread, "gx-worker");
+        pthread_setname_np(worker->thread, name);
     return -ret;
 }
 

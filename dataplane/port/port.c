@@ -38,6 +38,40 @@ int gx_port_open(const struct gx_port_config *config, struct gx_port **port, cha
     return ret;
 }
 
+/* The address of worker w's socket. */
+static int address_shift(const char *address, uint32_t w, char *out, char *error,
+                         size_t error_bytes)
+{
+    struct gx_addr addr;
+    int ret = gx_addr_parse(&addr, address);
+
+    if (!ret)
+        ret = gx_addr_shift(&addr, w);
+    if (ret)
+        snprintf(error, error_bytes, "port address '%s': there is no port %u above it", address, w);
+    else
+        gx_addr_format(&addr, out);
+    return ret;
+}
+
+int gx_ports_open(const struct gx_port_config *config, struct gx_port **ports, uint32_t count,
+                  char *error, size_t error_bytes)
+{
+    struct gx_port_config one = *config;
+    char address[GX_PORT_TEXT_MAX];
+    int ret = gx_port_open(config, &ports[0], error, error_bytes);
+
+    for (uint32_t w = 1; w < count && !ret; w++) {
+        one.address = address;
+        ret = address_shift(config->address, w, address, error, error_bytes);
+        if (!ret)
+            ret = gx_port_open(&one, &ports[w], error, error_bytes);
+        for (uint32_t i = w; ret && i-- > 0;)
+            ports[i]->ops->close(ports[i]);
+    }
+    return ret;
+}
+
 int gx_port_start(struct gx_port *port, void (*release)(void *ctx, uint32_t owner), void *ctx)
 {
     port->release = release;

@@ -36,7 +36,7 @@ static void established(struct gx_links *links, struct gx_peer *peer,
 
     GX_COUNT_LINK(links->config.counters, peer->idx, sessions_total, 1);
     links->config.counters->link[peer->idx][GX_LINK_refused] = GX_REASON_NONE;
-    if (restarted && old_incarnation != 0)
+    if (restarted && old_incarnation != 0 && links->config.lane == 0)
         GX_COUNT_LINK(links->config.counters, peer->idx, peer_restarts_total, 1);
     gx_peer_publish(links, peer);
     gx_lane_session(&peer->lane, old_replay, restarted, now);

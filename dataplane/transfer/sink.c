@@ -137,6 +137,7 @@ bool gx_sink_open(struct gx_sink *sink, const struct gx_open *open)
     if (open->bytes > sink->capacity_bytes || open->shard_bytes != sink->shard_bytes ||
         parts > sink->part_max)
         return false;
+    GX_ASSERT(sink->away == 0); /* a worker that still knows it would write into other bytes */
     sink->part_count = parts;
     for (uint32_t i = 0; i < parts; i++)
         if (!part_open(&sink->parts[i], sink, open, i, &block_count))
