@@ -4,13 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static int device_open(const struct gx_port_config *config, struct gx_port **port, char *error,
-                       size_t error_bytes)
+static int device_open(const struct gx_port_config *config, struct gx_port **ports, uint32_t count,
+                       char *error, size_t error_bytes)
 {
 #ifdef GX_DPDK
-    return gx_port_dpdk.open(config, port, error, error_bytes);
+    return gx_dpdk_ports_open(config, ports, count, error, error_bytes);
 #else
-    (void)port;
+    (void)ports;
+    (void)count;
     snprintf(
         error, error_bytes,
         "port.device '%s': this gxd was built without DPDK; install libdpdk-dev and build again, "
@@ -28,7 +29,7 @@ int gx_port_open(const struct gx_port_config *config, struct gx_port **port, cha
     int ret = -ENOSYS;
 
     if (config->device && config->device[0])
-        return device_open(config, port, error, error_bytes);
+        return device_open(config, port, 1, error, error_bytes);
     for (size_t i = 0; i < count; i++) {
         ret = kinds[i]->open(config, port, error, error_bytes);
         /* Containers often forbid io_uring, and older kernels lack parts of it. */
@@ -59,8 +60,11 @@ int gx_ports_open(const struct gx_port_config *config, struct gx_port **ports, u
 {
     struct gx_port_config one = *config;
     char address[GX_PORT_TEXT_MAX];
-    int ret = gx_port_open(config, &ports[0], error, error_bytes);
+    int ret;
 
+    if (config->device && config->device[0])
+        return device_open(config, ports, count, error, error_bytes);
+    ret = gx_port_open(config, &ports[0], error, error_bytes);
     for (uint32_t w = 1; w < count && !ret; w++) {
         one.address = address;
         ret = address_shift(config->address, w, address, error, error_bytes);

@@ -105,6 +105,9 @@ extern const struct gx_port_ops gx_port_dpdk; /* only in a build with DPDK */
  * permitted. */
 int gx_port_open(const struct gx_port_config *config, struct gx_port **port, char *error,
                  size_t error_bytes);
+/* What gx_ports_open() does with a device; only in a build with DPDK. */
+int gx_dpdk_ports_open(const struct gx_port_config *config, struct gx_port **ports, uint32_t count,
+                       char *error, size_t error_bytes);
 /* One port for each of `count` workers, all of one device, or at UDP port, port + 1, … */
 int gx_ports_open(const struct gx_port_config *config, struct gx_port **ports, uint32_t count,
                   char *error, size_t error_bytes);
