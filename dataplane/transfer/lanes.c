@@ -10,19 +10,18 @@
 
 #define SECOND_NS 1000000000ull
 #define LANES_WAIT_NS SECOND_NS /* so long a new session's transfers wait for the other lanes */
-#define LANE_LACKS_NS (3 * SECOND_NS)
 #define LOOK_NS 100000000ull
 #define STASH_PACKETS 256
 
 /* ---- messages ---- */
 
-static struct gx_lane_message *order(struct gx_lanes *lanes, uint32_t w,
-                                     enum gx_lane_message_type type)
+struct gx_lane_message *gx_lanes_order(struct gx_lanes *lanes, uint32_t w,
+                                       enum gx_lane_message_type type)
 {
     return gx_lanes_claim(&lanes->workers[w].orders, type, false);
 }
 
-static void order_send(struct gx_lanes *lanes, uint32_t w)
+void gx_lanes_order_send(struct gx_lanes *lanes, uint32_t w)
 {
     gx_lanes_commit(&lanes->workers[0], &lanes->workers[w].orders, w);
 }
@@ -36,13 +35,13 @@ static void sink_tell_done(struct gx_lanes *lanes, struct gx_sink *sink, enum gx
 
         if (!((sink->away & ~sink->stopping) >> w & 1))
             continue;
-        message = order(lanes, w, GX_LANE_SINK_DONE);
+        message = gx_lanes_order(lanes, w, GX_LANE_SINK_DONE);
         if (message == NULL)
             continue; /* it learns it from the next OPEN */
         message->sink = sink;
         message->answer = answer;
         sink->stopping |= 1u << w;
-        order_send(lanes, w);
+        gx_lanes_order_send(lanes, w);
     }
 }
 
@@ -70,12 +69,12 @@ bool gx_lanes_sink_free(struct gx_lanes *lanes, struct gx_sink *sink)
 
         if (!((sink->away & ~sink->stopping) >> w & 1))
             continue;
-        message = order(lanes, w, GX_LANE_SINK_STOP);
+        message = gx_lanes_order(lanes, w, GX_LANE_SINK_STOP);
         if (message == NULL)
             continue; /* the next call tries again */
         message->sink = sink;
         sink->stopping |= 1u << w;
-        order_send(lanes, w);
+        gx_lanes_order_send(lanes, w);
     }
     return sink->state == GX_SINK_FREE;
 }
@@ -108,7 +107,7 @@ static void ask_answer(struct gx_lanes *lanes, uint32_t w, const struct gx_lane_
         message->sink = sink;
         sink->away |= 1u << w;
     }
-    order_send(lanes, w);
+    gx_lanes_order_send(lanes, w);
 }
 
 /* ---- transfers ---- */
@@ -116,7 +115,7 @@ static void ask_answer(struct gx_lanes *lanes, uint32_t w, const struct gx_lane_
 static void ticket_stop(struct gx_lanes *lanes, uint32_t w, uint32_t t)
 {
     struct gx_ticket *ticket = &lanes->workers[w].tickets[t];
-    struct gx_lane_message *message = order(lanes, w, GX_LANE_STOP);
+    struct gx_lane_message *message = gx_lanes_order(lanes, w, GX_LANE_STOP);
 
     ticket->transfer = NULL;
     lanes->workers[w].stops_due += (message == NULL) - (uint32_t)ticket->stop_due;
@@ -124,7 +123,7 @@ static void ticket_stop(struct gx_lanes *lanes, uint32_t w, uint32_t t)
     if (message == NULL)
         return;
     message->ticket = t;
-    order_send(lanes, w);
+    gx_lanes_order_send(lanes, w);
 }
 
 static void parts_stop(struct gx_lanes *lanes, struct gx_transfer *transfer)
@@ -172,7 +171,7 @@ void gx_lanes_send_retry(struct gx_lanes *lanes, struct gx_transfer *transfer, u
             continue; /* it tries again by itself */
         message->ticket = transfer->parts[w].ticket;
         transfer->parts[w].waits = false;
-        order_send(lanes, w);
+        gx_lanes_order_send(lanes, w);
     }
 }
 
@@ -185,32 +184,11 @@ static uint32_t ticket_find(const struct gx_lanes_worker *worker)
     return t;
 }
 
-/* Lanes to the peer that are up, without a gap from lane 0 on. */
-static uint32_t lanes_up(const struct gx_lanes *lanes, uint32_t peer)
-{
-    const struct gx_links *first = lanes->workers[0].links;
-    uint32_t count = 1;
-
-    if (!gx_links_up(first, peer))
-        return 0;
-    while (count < lanes->worker_count &&
-           lanes->workers[count].views[peer].incarnation == gx_links_incarnation(first, peer))
-        count++;
-    return count;
-}
-
-static uint32_t lanes_wanted(const struct gx_lanes *lanes, uint32_t peer)
-{
-    uint32_t theirs = gx_links_peer_workers(lanes->workers[0].links, peer);
-
-    return theirs < lanes->worker_count ? theirs : lanes->worker_count;
-}
-
 /* 0: not now. */
 static uint32_t parts_choose(const struct gx_lanes *lanes, uint32_t peer, uint64_t bytes,
                              uint64_t now)
 {
-    uint32_t wanted = lanes_wanted(lanes, peer), up;
+    uint32_t wanted = gx_lanes_wanted(lanes, peer), up;
     uint64_t part_bytes;
 
     if (lanes->worker_count == 1)
@@ -218,7 +196,7 @@ static uint32_t parts_choose(const struct gx_lanes *lanes, uint32_t peer, uint64
     gx_layout_part(bytes, lanes->config.shard_bytes, 0, wanted, &part_bytes);
     if (part_bytes == 0)
         return 1; /* fewer shards than lanes */
-    up = lanes_up(lanes, peer);
+    up = gx_lanes_up(lanes, peer);
     if (up < wanted && now < lanes->up_ns[peer] + LANES_WAIT_NS)
         return 0;
     for (uint32_t w = 1; w < up; w++)
@@ -232,7 +210,7 @@ static void part_send(struct gx_lanes *lanes, struct gx_transfer *transfer, uint
                       const struct gx_open *open, struct gx_source *source,
                       const struct gx_lane_message *how)
 {
-    struct gx_lane_message *message = order(lanes, w, GX_LANE_SEND);
+    struct gx_lane_message *message = gx_lanes_order(lanes, w, GX_LANE_SEND);
     uint32_t t = ticket_find(&lanes->workers[w]);
 
     GX_ASSERT(message != NULL && t < GX_TICKETS_MAX); /* parts_choose() has looked */
@@ -250,7 +228,7 @@ static void part_send(struct gx_lanes *lanes, struct gx_transfer *transfer, uint
     message->tail = source->tail;
     message->open = *open;
     message->open.part = (uint8_t)w;
-    order_send(lanes, w);
+    gx_lanes_order_send(lanes, w);
 }
 
 struct gx_transfer *gx_lanes_send(struct gx_lanes *lanes, uint32_t peer, const struct gx_open *what,
@@ -278,59 +256,6 @@ struct gx_transfer *gx_lanes_send(struct gx_lanes *lanes, uint32_t peer, const s
     for (uint32_t w = 1; w < parts; w++)
         part_send(lanes, transfer, w, &open, source, &how);
     return transfer;
-}
-
-/* ---- rates ---- */
-
-/* A peer's part of the site's rate is spread over its lanes, so a worker's share is the sum of what they carry. */
-static void rates_share(struct gx_lanes *lanes, uint64_t now)
-{
-    double share[GX_WORKERS_MAX] = {0}, total = 0;
-
-    if (lanes->worker_count == 1)
-        return;
-    for (uint32_t i = 0; i < lanes->config.site_count; i++) {
-        uint32_t up = gx_peer_is(lanes->workers[0].links, i) ? lanes_up(lanes, i) : 0;
-        uint32_t wanted = lanes_wanted(lanes, i), count = up < wanted ? up : wanted;
-
-        for (uint32_t w = 0; w < count; w++)
-            share[w] += 1.0 / count;
-        total += count > 0;
-    }
-    if (total == 0)
-        share[0] = total = 1;
-    for (uint32_t w = 0; w < lanes->worker_count; w++) {
-        struct gx_lanes_worker *worker = &lanes->workers[w];
-        uint64_t rate_bps = (uint64_t)((double)lanes->config.rate_bps * share[w] / total);
-        uint64_t recv_bps = (uint64_t)((double)lanes->config.recv_rate_bps * share[w] / total);
-        struct gx_lane_message *message;
-
-        if (rate_bps == worker->rate_bps && recv_bps == worker->recv_rate_bps)
-            continue;
-        message = w > 0 ? order(lanes, w, GX_LANE_RATE) : NULL;
-        if (w > 0 && message == NULL)
-            continue; /* the next look tries again */
-        worker->rate_bps = rate_bps;
-        worker->recv_rate_bps = recv_bps;
-        if (w == 0) {
-            gx_links_set_rate(worker->links, rate_bps, recv_bps, now);
-            continue;
-        }
-        message->value = rate_bps;
-        message->recv_rate_bps = recv_bps;
-        order_send(lanes, w);
-    }
-}
-
-void gx_lanes_set_rate(struct gx_lanes *lanes, uint64_t rate_bps, uint64_t recv_rate_bps,
-                       uint64_t now)
-{
-    lanes->config.rate_bps = rate_bps;
-    lanes->config.recv_rate_bps = recv_rate_bps;
-    if (lanes->worker_count == 1)
-        gx_links_set_rate(lanes->workers[0].links, rate_bps, recv_rate_bps, now);
-    else
-        rates_share(lanes, now);
 }
 
 /* ---- upcalls of worker 0's links ---- */
@@ -373,28 +298,16 @@ static size_t next_control(void *ctx, uint32_t peer, uint8_t *out, uint64_t now)
     return lanes->ops.next_control(lanes->ctx, peer, out, now);
 }
 
-/* The other lanes follow lane 0. */
-static void lanes_dial(struct gx_lanes *lanes, uint32_t peer, uint64_t incarnation)
-{
-    for (uint32_t w = 1; w < lanes->worker_count; w++) {
-        struct gx_lane_message *message = order(lanes, w, GX_LANE_DIAL);
-
-        if (message == NULL)
-            continue; /* its own silence makes it dial, too */
-        message->peer = peer;
-        message->value = w < lanes_wanted(lanes, peer) ? incarnation : 0;
-        order_send(lanes, w);
-    }
-}
-
 static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reason reason,
                     uint64_t now)
 {
     struct gx_lanes *lanes = ctx;
 
-    lanes->up_ns[peer] = now;
-    lanes_dial(lanes, peer, reason == GX_REASON_NONE ? incarnation : 0);
-    rates_share(lanes, now);
+    if (incarnation != lanes->incarnations[peer])
+        lanes->up_ns[peer] = now;
+    lanes->incarnations[peer] = incarnation;
+    gx_lanes_dial(lanes, peer, reason == GX_REASON_NONE ? incarnation : 0);
+    gx_lanes_rates_share(lanes, now);
     lanes->ops.on_peer(lanes->ctx, peer, incarnation, reason, now);
 }
 
@@ -413,7 +326,7 @@ static void lane_report(struct gx_lanes *lanes, uint32_t w, const struct gx_lane
                         uint64_t now)
 {
     lanes->workers[w].views[report->peer] = (struct gx_lane_view){.incarnation = report->value};
-    rates_share(lanes, now);
+    gx_lanes_rates_share(lanes, now);
     lanes->ops.on_change(lanes->ctx, now);
 }
 
@@ -453,7 +366,7 @@ static bool report_take(struct gx_lanes *lanes, uint32_t w, const struct gx_lane
         lane_report(lanes, w, report, now);
         break;
     case GX_LANE_ASK:
-        message = order(lanes, w, GX_LANE_OPENED);
+        message = gx_lanes_order(lanes, w, GX_LANE_OPENED);
         if (message == NULL)
             return false;
         ask_answer(lanes, w, report, message, now);
@@ -500,20 +413,6 @@ static void stops_retry(struct gx_lanes *lanes, uint32_t w)
             ticket_stop(lanes, w, t);
 }
 
-/* Lane 0 lives and this one does not: something between lets only some ports pass. */
-static bool lane_lacks(struct gx_lanes *lanes, uint32_t w, uint32_t peer, uint64_t now)
-{
-    struct gx_lane_view *view = &lanes->workers[w].views[peer];
-    const struct gx_links *first = lanes->workers[0].links;
-
-    if (view->incarnation != 0 || !gx_links_up(first, peer) ||
-        now > gx_links_heard_ns(first, peer) + SECOND_NS)
-        view->lacks_ns = 0;
-    else if (view->lacks_ns == 0)
-        view->lacks_ns = now;
-    return view->lacks_ns != 0 && now > view->lacks_ns + LANE_LACKS_NS;
-}
-
 /* What relies on a lane that is gone begins anew with those there are. */
 static void transfers_look(struct gx_lanes *lanes, uint64_t now)
 {
@@ -522,7 +421,7 @@ static void transfers_look(struct gx_lanes *lanes, uint64_t now)
     for (uint32_t w = 1; w < lanes->worker_count; w++)
         for (uint32_t i = 0; i < lanes->config.site_count; i++)
             if (gx_peer_is(lanes->workers[0].links, i))
-                lacking[i] |= (uint32_t)lane_lacks(lanes, w, i, now) << w;
+                lacking[i] |= (uint32_t)gx_lanes_lack(lanes, w, i, now) << w;
     for (uint32_t i = 0; i < lanes->transfer_count; i++) {
         struct gx_transfer *transfer = &lanes->transfers[i];
         uint32_t lanes_used = (1u << transfer->part_count) - 1;
@@ -543,7 +442,7 @@ static bool first_poll(struct gx_lanes *lanes, uint64_t now)
     if (lanes->worker_count > 1 && now >= lanes->look_ns) {
         lanes->look_ns = now + LOOK_NS;
         transfers_look(lanes, now);
-        rates_share(lanes, now);
+        gx_lanes_rates_share(lanes, now);
     }
     return busy;
 }

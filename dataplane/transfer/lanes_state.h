@@ -113,9 +113,24 @@ struct gx_lanes {
     struct gx_lanes_worker *workers;
     struct gx_transfer *transfers;
     uint32_t transfer_count;
+    uint64_t incarnations[GX_SITES_MAX]; /* of the peers, by lane 0 */
     uint64_t up_ns[GX_SITES_MAX]; /* when lane 0's session with this gxd of the peer came up */
     uint64_t look_ns;             /* when lanes that are down are looked at next */
 };
+
+/* Worker 0's next message to worker w; NULL: the box is full. */
+struct gx_lane_message *gx_lanes_order(struct gx_lanes *lanes, uint32_t w,
+                                       enum gx_lane_message_type type);
+void gx_lanes_order_send(struct gx_lanes *lanes, uint32_t w);
+
+/* lanes_up.c: lanes to the peer that are up, without a gap from lane 0 on; those that there should be. */
+uint32_t gx_lanes_up(const struct gx_lanes *lanes, uint32_t peer);
+uint32_t gx_lanes_wanted(const struct gx_lanes *lanes, uint32_t peer);
+/* Lane 0 met this gxd of the peer, or (0) a refusal. */
+void gx_lanes_dial(struct gx_lanes *lanes, uint32_t peer, uint64_t incarnation);
+/* Has lane w been down for long though lane 0 lives? */
+bool gx_lanes_lack(struct gx_lanes *lanes, uint32_t w, uint32_t peer, uint64_t now);
+void gx_lanes_rates_share(struct gx_lanes *lanes, uint64_t now);
 
 extern const struct gx_links_ops gx_lanes_worker_ops; /* ctx: struct gx_lanes_worker */
 

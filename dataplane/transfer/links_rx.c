@@ -298,7 +298,8 @@ static void rx_open(struct gx_links *links, struct gx_peer *peer, const struct p
     struct gx_incoming *incoming;
     struct gx_open open;
 
-    if (!gx_open_parse(&open, packet->payload, packet->bytes)) {
+    /* A part is its lane's worker's alone. */
+    if (!gx_open_parse(&open, packet->payload, packet->bytes) || open.part != links->config.lane) {
         GX_COUNT_LINK(links->config.counters, peer->idx, drop_message_total, 1);
         return;
     }
@@ -420,6 +421,11 @@ static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
 static bool entry_open(struct gx_links *links, struct gx_peer *peer, struct gx_send *send,
                        const struct gx_feedback_entry *entry, uint64_t now)
 {
+    /* What was complete is not any more: the receiver has begun anew, maybe in other parts meanwhile. So does the send. */
+    if (entry->done < send->below) {
+        gx_send_reopen(send, gx_peer_transfer_id(peer), now);
+        return true;
+    }
     gx_peer_policy(links, peer, send);
     if (!gx_send_feedback(send, entry, &peer->policy))
         return false;

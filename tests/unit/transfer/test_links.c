@@ -403,9 +403,22 @@ static void idle_links_wake_seldom_and_stay_up(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Parts belong to the worker of their lane alone. */
+static void a_part_of_another_lane_is_dropped(void **state)
+{
+    (void)state;
+    wanted.part = 1;
+    wanted.parts = 2;
+    assert_non_null(send_it());
+    run(20 * MS);
+    assert_int_equal(sink.state, GX_SINK_FREE);
+    assert_true(ends[1].counters.link[0][GX_LINK_drop_message_total] > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_part_of_another_lane_is_dropped),
         TEST(sessions_come_up_with_each_others_incarnation),
         TEST(transfer_is_held_and_everything_let_go),
         TEST(source_counts_packets_in_the_port),
