@@ -36,6 +36,8 @@ void gx_counters_add(struct gx_counters *sum, const struct gx_counters *more)
     for (unsigned i = 0; i < GX_LINK_COUNTER_COUNT; i++)
         for (unsigned peer = 0; peer < GX_SITES_MAX && is_total(link_names[i]); peer++)
             sum->link[peer][i] += more->link[peer][i];
+    for (unsigned peer = 0; peer < GX_SITES_MAX; peer++)
+        sum->link[peer][GX_LINK_allowed_bps] += more->link[peer][GX_LINK_allowed_bps];
     if (other[GX_SITE_loop_ns_max] > sum->site[GX_SITE_loop_ns_max])
         sum->site[GX_SITE_loop_ns_max] = other[GX_SITE_loop_ns_max];
     if (other[GX_SITE_heartbeat_ns] < sum->site[GX_SITE_heartbeat_ns])

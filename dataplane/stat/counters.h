@@ -39,7 +39,7 @@ struct gx_counters {
 #define GX_COUNT_LINK(counters, peer, name, n)                                                     \
     GX_COUNTER_ADD((counters)->link[peer][GX_LINK_##name], n)
 
-/* Adds another worker's: totals are sums, the longest loop is that of all, the heartbeat the oldest; every other gauge
+/* Adds another worker's: totals and what is allowed are sums, the longest loop is that of all, the heartbeat the oldest; every other gauge
  * stays `sum`'s, which is worker 0's. */
 void gx_counters_add(struct gx_counters *sum, const struct gx_counters *more);
 

@@ -70,7 +70,7 @@ static bool is_alive(const struct gx_lanes *lanes, uint32_t peer, uint64_t now)
 /* A peer's part of the site's rate is spread over its lanes, so a worker's share is the sum of what they carry. */
 void gx_lanes_rates_share(struct gx_lanes *lanes, uint64_t now)
 {
-    double share[GX_WORKERS_MAX] = {0}, total = 0;
+    double share[GX_WORKERS_MAX] = {0}, peers = 0;
 
     if (lanes->worker_count == 1)
         return;
@@ -80,14 +80,19 @@ void gx_lanes_rates_share(struct gx_lanes *lanes, uint64_t now)
 
         for (uint32_t w = 0; w < count; w++)
             share[w] += 1.0 / count;
-        total += count > 0;
+        peers += count > 0;
     }
-    if (total == 0)
-        share[0] = total = 1;
+    if (peers == 0)
+        peers = 1;
+    for (uint32_t w = 0; w < lanes->worker_count; w++) {
+        /* Nothing flows there yet; what does first begins with what it will get. */
+        if (share[w] == 0)
+            share[w] = peers / lanes->worker_count;
+    }
     for (uint32_t w = 0; w < lanes->worker_count; w++) {
         struct gx_lanes_worker *worker = &lanes->workers[w];
-        uint64_t rate_bps = (uint64_t)((double)lanes->config.rate_bps * share[w] / total);
-        uint64_t recv_bps = (uint64_t)((double)lanes->config.recv_rate_bps * share[w] / total);
+        uint64_t rate_bps = (uint64_t)((double)lanes->config.rate_bps * share[w] / peers);
+        uint64_t recv_bps = (uint64_t)((double)lanes->config.recv_rate_bps * share[w] / peers);
         struct gx_lane_message *message;
 
         if (rate_bps == worker->rate_bps && recv_bps == worker->recv_rate_bps)

@@ -110,6 +110,7 @@ static void end_start(uint32_t i, uint32_t workers)
         .addrs = {addr_of(0, 0), addr_of(1, 0)},
         .rate_bps = 1000000000,
         .recv_rate_bps = 1000000000,
+        .rate_algorithm = &gx_rate_fixed,
         .mtu = 1500,
         .shard_bytes = SHARD,
         .incarnation = 1000 + i,
@@ -264,7 +265,7 @@ static void shards_that_come_before_the_answer_are_kept(void **state)
     asleep[1][0] = true; /* it answers what worker 1 asks */
     assert_non_null(send_it());
     run(MS / 5);
-    assert_true(ends[1].counters[1].link[0][GX_LINK_received_packets_total] > 100);
+    assert_true(ends[1].counters[1].link[0][GX_LINK_received_packets_total] > 20);
     assert_int_equal(ends[1].counters[1].link[0][GX_LINK_received_shards_total], 0);
     asleep[1][0] = false;
     run(30 * MS);
