@@ -34,6 +34,8 @@ static void sanitize(struct gx_stat_file *f)
 {
     if (f->site_count > GX_SITES_MAX)
         f->site_count = GX_SITES_MAX;
+    if (f->worker_count < 1 || f->worker_count > GX_WORKERS_MAX)
+        f->worker_count = 1;
     if (f->self >= GX_SITES_MAX)
         f->self = 0;
     for (unsigned i = 0; i < GX_SITES_MAX; i++) {
@@ -145,6 +147,9 @@ int gx_snapshot_look(const struct gx_ctl *ctl, struct gx_snapshot **out)
     struct gx_snapshot *s = calloc(1, sizeof(*s));
     if (s) {
         copy_file(&s->file, file);
+        s->first = s->file.counters;
+        for (uint64_t w = 1; w < s->file.worker_count; w++)
+            gx_counters_add(&s->file.counters, &s->file.workers[w]);
         s->now_ns = clock_ns(CLOCK_MONOTONIC);
         s->realtime_ns = clock_ns(CLOCK_REALTIME);
         s->state = state_of(s, alive);

@@ -34,7 +34,8 @@ enum gx_link_state {
 #define GX_LINK_STATES (GX_LINK_STATE_MTU + 1)
 
 struct gx_snapshot {
-    struct gx_stat_file file;
+    struct gx_stat_file file; /* `counters` is the sum of all workers */
+    struct gx_counters first; /* worker 0's */
     enum gx_snapshot_state state;
     uint64_t now_ns, realtime_ns;
 };

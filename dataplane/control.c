@@ -279,8 +279,8 @@ static int attach_check(struct gx_control_socket *control, struct gx_client *cli
     bytes = gx_map_check(&client->schema, &client->request, arena_fd, text);
     if (bytes < 0)
         return (int)bytes;
-    client->staging_bytes =
-        gx_run_staging_bytes(&client->schema, links->site_count, links->shard_bytes);
+    client->staging_bytes = gx_run_staging_bytes(&client->schema, links->site_count,
+                                                 links->shard_bytes, links->workers);
     if (!memory_fits(control, (uint64_t)bytes, client->staging_bytes, text)) {
         *reason = GX_REASON_MEMORY;
         return -ENOMEM;

@@ -68,12 +68,13 @@ static void event_totals(const struct gx_exchange *ex, const struct gx_run *run,
 void gx_exchange_totals(const struct gx_exchange *ex, uint64_t sum[4])
 {
     memset(sum, 0, 4 * sizeof(sum[0]));
-    for (uint32_t p = 0; p < ex->config.links.site_count; p++) {
-        const uint64_t *link = ex->config.counters->link[p];
-        sum[0] += link[GX_LINK_sent_bytes_total];
-        sum[1] += link[GX_LINK_sent_redundant_bytes_total];
-        sum[2] += link[GX_LINK_expected_packets_total];
-        sum[3] += link[GX_LINK_lost_packets_total];
+    uint32_t workers = ex->config.links.workers ? ex->config.links.workers : 1;
+    for (uint32_t i = 0; i < workers * ex->config.links.site_count; i++) {
+        const uint64_t *link = ex->config.counters[i % workers].link[i / workers];
+        sum[0] += GX_COUNTER_READ(link[GX_LINK_sent_bytes_total]);
+        sum[1] += GX_COUNTER_READ(link[GX_LINK_sent_redundant_bytes_total]);
+        sum[2] += GX_COUNTER_READ(link[GX_LINK_expected_packets_total]);
+        sum[3] += GX_COUNTER_READ(link[GX_LINK_lost_packets_total]);
     }
 }
 
@@ -220,7 +221,7 @@ static void on_sink(void *ctx, struct gx_sink *sink, uint64_t now)
     gx_receive_sink(ctx, sink, now);
 }
 
-static void on_answer(void *ctx, uint32_t peer, struct gx_send *send, enum gx_answer answer,
+static void on_answer(void *ctx, uint32_t peer, struct gx_transfer *send, enum gx_answer answer,
                       enum gx_reason reason, uint64_t now)
 {
     gx_serve_answer(ctx, peer, send, answer, reason, now);
@@ -328,8 +329,19 @@ static void on_path(void *ctx, uint32_t peer, enum gx_path_state state, uint32_t
             name, bytes, mtu, full_bytes, bytes);
 }
 
-const struct gx_links_ops gx_exchange_ops = {on_open, on_sink,      on_answer, on_control,
-                                             on_peer, next_control, on_path,   on_own_name};
+/* No word for the coordinator, only something that this site waited for. */
+static void on_change(void *ctx, uint64_t now)
+{
+    struct gx_exchange *ex = ctx;
+    (void)now;
+    for (uint32_t i = 0; i < GX_RUNS_MAX; i++)
+        for (uint32_t k = 0; ex->runs[i] && k < ex->runs[i]->fragment_count; k++)
+            ex->runs[i]->fragments[k].changed = true;
+}
+
+const struct gx_lanes_ops gx_exchange_ops = {on_open,    on_sink,     on_answer,
+                                             on_control, on_peer,     next_control,
+                                             on_path,    on_own_name, on_change};
 
 /* ---- the turn ---- */
 

@@ -24,7 +24,8 @@ struct gx_queued_event {
 
 struct gx_exchange {
     struct gx_core_config config;
-    struct gx_links *links;
+    struct gx_lanes *lanes;
+    struct gx_links *links;             /* of lane 0 */
     struct gx_coordinator *coordinator; /* NULL elsewhere */
     struct gx_run *runs[GX_RUNS_MAX];
     uint64_t control_due_ns; /* no REPORT or STATUS is due before */
@@ -40,9 +41,9 @@ struct gx_exchange {
     struct gx_notes notes;
 };
 
-extern const struct gx_links_ops gx_exchange_ops; /* ctx: struct gx_exchange */
+extern const struct gx_lanes_ops gx_exchange_ops; /* ctx: struct gx_exchange */
 
-/* config.links' copy is used for names and counts; links are created by the caller with gx_exchange_ops. */
+/* config.links' copy is used for names and counts; lanes are created by the caller with gx_exchange_ops. */
 struct gx_exchange *gx_exchange_create(const struct gx_core_config *config, uint64_t now);
 void gx_exchange_destroy(struct gx_exchange *ex);
 bool gx_exchange_poll(struct gx_exchange *ex, uint64_t now);
@@ -104,7 +105,7 @@ void gx_serve_want(struct gx_exchange *ex, uint32_t peer, const struct gx_report
 void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now);
 void gx_serve_pin_close(struct gx_exchange *ex, struct gx_run *run);
 void gx_serve_helpers_close(struct gx_exchange *ex, struct gx_run *run, const struct gx_slot *slot);
-void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_send *send,
+void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_transfer *send,
                      enum gx_answer answer, enum gx_reason reason, uint64_t now);
 
 /* receive.c */

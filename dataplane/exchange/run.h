@@ -14,7 +14,7 @@
 
 #include "arena.h"
 #include "core.h"
-#include "transfer/links.h"
+#include "transfer/lanes.h"
 #include "wire/state.h"
 
 #define GX_HELPERS_MAX 16 /* contributions of others that a site sends at once, per run */
@@ -37,7 +37,7 @@ struct gx_own {
     uint64_t round, weight, offset, bytes, offered_ns;
     struct gx_digest digest, base;
     struct gx_source source;
-    struct gx_send *sends[GX_SITES_MAX];
+    struct gx_transfer *sends[GX_SITES_MAX];
     uint32_t done; /* peers that hold it or do not need it */
     struct gx_hash_job hash;
     uint8_t *tail;
@@ -122,12 +122,12 @@ struct gx_pin {
     struct gx_digest digest;
     uint64_t cursor;
     struct gx_source source;
-    struct gx_send *sends[GX_SITES_MAX];
+    struct gx_transfer *sends[GX_SITES_MAX];
     uint8_t *bytes, *tail;
 };
 
 struct gx_helper {
-    struct gx_send *send; /* NULL: free */
+    struct gx_transfer *send; /* NULL: free */
     struct gx_slot *slot;
     uint32_t peer;
 };
@@ -145,7 +145,7 @@ struct gx_run {
     struct gx_arena_layout layout;
     uint8_t *arena;
     uint64_t arena_bytes;
-    uint32_t site_count, self, shard_bytes;
+    uint32_t site_count, self, shard_bytes, workers;
     uint32_t fragment_count;
     struct gx_fragment *fragments;
     struct gx_sink state_sink; /* one incoming state, */

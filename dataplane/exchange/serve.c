@@ -44,7 +44,7 @@ static void own_start(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
     open.base = own->base;
     open.digest = own->digest;
     open.offered_ns = own->offered_ns;
-    own->sends[peer] = gx_links_send(ex->links, peer, &open, &own->source, false, 0, 1, now);
+    own->sends[peer] = gx_lanes_send(ex->lanes, peer, &open, &own->source, false, 0, 1, now);
 }
 
 /* A living trainer's stays until its round is over here: then it got that round's event. A dead one's, as long as it may
@@ -71,12 +71,12 @@ void gx_serve_own_close(struct gx_exchange *ex, struct gx_own *own)
 {
     for (uint32_t p = 0; p < GX_SITES_MAX; p++)
         if (own->sends[p]) {
-            gx_links_send_stop(ex->links, own->sends[p]);
+            gx_lanes_send_stop(ex->lanes, own->sends[p]);
             own->sends[p] = NULL;
         }
     own->hash.bytes = NULL;
     own->state =
-        own->state == GX_OWN_FREE || own->source.packets == 0 ? GX_OWN_FREE : GX_OWN_CLOSING;
+        own->state == GX_OWN_FREE || !gx_source_busy(&own->source) ? GX_OWN_FREE : GX_OWN_CLOSING;
     own->done = 0;
     own->again = own->based = false;
 }
@@ -89,7 +89,7 @@ static void pin_drop_absent(struct gx_exchange *ex, struct gx_run *run, const st
         return;
     for (uint32_t p = 0; p < run->site_count; p++)
         if (pin->sends[p] && !(f->status.present >> p & 1)) {
-            gx_links_send_stop(ex->links, pin->sends[p]);
+            gx_lanes_send_stop(ex->lanes, pin->sends[p]);
             pin->sends[p] = NULL;
         }
 }
@@ -100,7 +100,7 @@ void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
     for (uint32_t s = 0; s < 2; s++) {
         struct gx_own *own = &f->own[s];
         bool read = f->reduction.active && f->reduction.record.round == own->round;
-        if (own->state == GX_OWN_CLOSING && own->source.packets == 0)
+        if (own->state == GX_OWN_CLOSING && !gx_source_busy(&own->source))
             own->state = GX_OWN_FREE;
         if (own_over(ex, run, f, own, now) && !read)
             gx_serve_own_close(ex, own);
@@ -110,9 +110,9 @@ void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
             if (peer_wants_own(run, f, own, p) && gx_links_up(ex->links, p))
                 own_start(ex, run, f, own, p, now);
             else if (own->sends[p] && f->status.present >> p & 1)
-                gx_links_send_retry(ex->links, own->sends[p], now);
+                gx_lanes_send_retry(ex->lanes, own->sends[p], now);
             else if (own->sends[p]) { /* a link's slots are for who takes part */
-                gx_links_send_stop(ex->links, own->sends[p]);
+                gx_lanes_send_stop(ex->lanes, own->sends[p]);
                 own->sends[p] = NULL;
             }
         }
@@ -145,12 +145,12 @@ static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment 
     if (!free_helper)
         return;
     struct gx_open open = slot->sink.open;
-    if (slot->source.packets == 0 && slot->source.sends == 0)
+    if (!gx_source_busy(&slot->source) && slot->source.sends == 0)
         gx_source_init(&slot->source, slot->sink.staging, open.bytes, run->shard_bytes, slot->tail);
     /* Every site has its own range of rows, the owner the first. */
     uint32_t holder = 1 + (run->self > report->want_owner ? run->self - 1 : run->self);
     free_helper->send =
-        gx_links_send(ex->links, peer, &open, &slot->source, true, holder, run->site_count, now);
+        gx_lanes_send(ex->lanes, peer, &open, &slot->source, true, holder, run->site_count, now);
     free_helper->slot = slot;
     free_helper->peer = peer;
 }
@@ -160,7 +160,7 @@ void gx_serve_helpers_close(struct gx_exchange *ex, struct gx_run *run, const st
     for (uint32_t i = 0; i < GX_HELPERS_MAX; i++) {
         struct gx_helper *h = &run->helpers[i];
         if (h->send && (!slot || h->slot == slot)) {
-            gx_links_send_stop(ex->links, h->send);
+            gx_lanes_send_stop(ex->lanes, h->send);
             h->send = NULL;
         }
     }
@@ -173,10 +173,10 @@ void gx_serve_pin_close(struct gx_exchange *ex, struct gx_run *run)
     struct gx_pin *pin = &run->pin;
     for (uint32_t p = 0; p < GX_SITES_MAX; p++)
         if (pin->sends[p]) {
-            gx_links_send_stop(ex->links, pin->sends[p]);
+            gx_lanes_send_stop(ex->lanes, pin->sends[p]);
             pin->sends[p] = NULL;
         }
-    pin->used = pin->source.packets != 0; /* until the port is done with it */
+    pin->used = gx_source_busy(&pin->source); /* until the port is done with it */
     pin->ready = pin->used;
 }
 
@@ -185,7 +185,7 @@ static bool pin_idle(const struct gx_pin *pin)
     for (uint32_t p = 0; p < GX_SITES_MAX; p++)
         if (pin->sends[p])
             return false;
-    return pin->source.packets == 0;
+    return !gx_source_busy(&pin->source);
 }
 
 static void pin_send(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
@@ -200,7 +200,7 @@ static void pin_send(struct gx_exchange *ex, struct gx_run *run, struct gx_fragm
     open.format = GX_FP32;
     open.digest = pin->digest;
     open.offered_ns = now;
-    pin->sends[peer] = gx_links_send(ex->links, peer, &open, &pin->source, false, 0, 1, now);
+    pin->sends[peer] = gx_lanes_send(ex->lanes, peer, &open, &pin->source, false, 0, 1, now);
 }
 
 static uint32_t state_sequence(const struct gx_run *run, const struct gx_fragment *f)
@@ -280,6 +280,10 @@ static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_f
     own->sends[peer] = NULL;
     if (answer == GX_ANSWER_HELD)
         gx_trace_went(ex, run, f, own->round, peer, now);
+    if (answer == GX_ANSWER_AGAIN) {
+        gx_exchange_touch(ex, f);
+        return;
+    }
     if (answer == GX_ANSWER_BAD) {
         /* Either the trainer changed the bytes, or a corruption passed the checks: the digest tells. */
         if (own->state == GX_OWN_READY && !own->again) {
@@ -296,11 +300,9 @@ static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_f
     gx_exchange_touch(ex, f);
 }
 
-void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_send *send,
+void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_transfer *send,
                      enum gx_answer answer, enum gx_reason reason, uint64_t now)
 {
-    if (answer == GX_ANSWER_OPEN || answer == GX_ANSWER_NOT_READY)
-        return;
     for (uint32_t i = 0; i < GX_RUNS_MAX; i++) {
         struct gx_run *run = ex->runs[i];
         for (uint32_t k = 0; run && k < run->fragment_count; k++)

@@ -61,7 +61,7 @@ static void epoch_enter(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
                      (own->state == GX_OWN_READY && f->has_state && own->round == f->applied + 1);
         for (uint32_t p = 0; p < GX_SITES_MAX && stays; p++)
             if (own->sends[p]) {
-                gx_links_send_stop(ex->links, own->sends[p]);
+                gx_lanes_send_stop(ex->lanes, own->sends[p]);
                 own->sends[p] = NULL;
             }
         own->done = 0;
@@ -350,7 +350,7 @@ static bool stuck(const struct gx_run *run, struct gx_fragment *f, uint64_t roun
 {
     uint64_t done = 0;
     for (uint32_t i = 0; i < run->site_count; i++)
-        done += f->slots[round & 1][i].sink.blocks_done;
+        done += gx_sink_blocks_done(&f->slots[round & 1][i].sink);
     if (!f->stuck_ns || done != f->stuck_done) {
         f->stuck_ns = now;
         f->stuck_done = done;

@@ -183,10 +183,10 @@ void gx_device_mtu_refresh(struct gx_device *device)
 
     if (device->iface[0] && device->kind != GX_DEVICE_NIC)
         mtu = gx_device_iface_mtu(device->iface);
-    if (mtu && mtu < device->frame_mtu)
-        device->mtu = mtu;
-    else if (mtu)
-        device->mtu = device->frame_mtu;
+    if (mtu)
+        /* Other workers look at it. */
+        __atomic_store_n(&device->mtu, mtu < device->frame_mtu ? mtu : device->frame_mtu,
+                         __ATOMIC_RELAXED);
 }
 
 /* The driver connects in start only, and start fails while there is no server. Its handshake runs on a thread of DPDK's,
@@ -504,6 +504,13 @@ static int device_probe(struct gx_device *device, const char *text, char *error,
         device->client = strcmp(role, "server") != 0 && strcmp(role, "master") != 0;
         rte_log_set_level_pattern("pmd.net.memif", RTE_LOG_CRIT);
     }
+    if (device->client && device->queue_count > 1) {
+        snprintf(error, error_bytes,
+                 "device %s: a memif client is started anew when its server comes, which several "
+                 "workers cannot survive: set `workers: 1`, or role=server here",
+                 device->name);
+        return -EINVAL;
+    }
     if (device->kind == GX_DEVICE_AF_XDP)
         xdp_quiet();
     /* It calls errors that a kernel lacks what only flow rules need, and that no second process listens. */
@@ -523,6 +530,14 @@ static int device_probe(struct gx_device *device, const char *text, char *error,
             "net_tap, or a PCI address such as 0000:01:00.0",
             device->name);
         return -ENODEV;
+    }
+    if (ret && device->queue_count > 1 && device->kind == GX_DEVICE_AF_XDP) {
+        snprintf(error, error_bytes,
+                 "device %s: cannot be opened with %u queues: %s; `ethtool -l %s` tells how many "
+                 "combined ones %s has: `ethtool -L %s combined %u`, or set `workers: 1`",
+                 device->name, device->queue_count, gx_eal_said(), device->iface, device->iface,
+                 device->iface, device->queue_count);
+        return ret;
     }
     if (ret)
         return device_fail(device,
@@ -633,9 +648,12 @@ static int queues_open(struct gx_device *device, const struct gx_device_config *
         return device_fail(device, "says nothing of itself", ret, error, error_bytes);
     snprintf(device->driver, sizeof(device->driver), "%s", info.driver_name);
     if (device->queue_count > info.max_rx_queues || device->queue_count > info.max_tx_queues) {
-        snprintf(error, error_bytes,
-                 "device %s: has %u receive and %u transmit queues, %u are needed", device->name,
-                 info.max_rx_queues, info.max_tx_queues, device->queue_count);
+        snprintf(
+            error, error_bytes,
+            "device %s: has %u receive and %u transmit queues, `workers: %u` needs as many: set "
+            "`workers: %u`",
+            device->name, info.max_rx_queues, info.max_tx_queues, device->queue_count,
+            info.max_rx_queues < info.max_tx_queues ? info.max_rx_queues : info.max_tx_queues);
         return -EINVAL;
     }
     device_offloads(device, &info, &conf);

@@ -51,7 +51,7 @@ static void charge(struct gx_links *links, struct gx_peer *peer, uint32_t payloa
     gx_pace_charge(&links->pace, frame_bytes);
     gx_pace_charge(&peer->lane.pace, frame_bytes);
     counters[GX_LINK_sent_packets_total]++;
-    counters[GX_LINK_sent_bytes_total] += frame_bytes;
+    GX_COUNTER_ADD(counters[GX_LINK_sent_bytes_total], frame_bytes);
 }
 
 /* Seals the next packet of the lane and logs it. */
@@ -242,18 +242,17 @@ static void tx_state(struct gx_links *links, struct gx_peer *peer, struct out *o
 
 /* ---- shards ---- */
 
-static void parity_make(struct gx_links *links, const struct gx_send *send,
-                        const struct gx_row *row, uint8_t *to)
+static void parity_make(const struct gx_send *send, const struct gx_row *row, uint8_t *to)
 {
     const struct gx_source *source = send->source;
     uint32_t shard_bytes = send->layout.shard_bytes;
     uint32_t first = gx_layout_first(&send->layout, row->block);
     const uint8_t *data[GX_K_SMALL];
 
-    (void)links;
     for (uint32_t i = 0; i < row->k; i++)
-        data[i] = source->bytes + (uint64_t)(first + i) * shard_bytes;
-    if (first + row->k == send->layout.shard_count)
+        data[i] = source->bytes + send->start + (uint64_t)(first + i) * shard_bytes;
+    if (first + row->k == send->layout.shard_count &&
+        send->start + send->layout.bytes == source->byte_count)
         data[row->k - 1] = source->tail;
     gx_fec_row(row->k, row->row, data, shard_bytes, to);
 }
@@ -268,8 +267,8 @@ static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_r
     counters[GX_LINK_sent_parity_shards_total] += !is_data && !row->repeat;
     counters[GX_LINK_sent_repeat_shards_total] += row->repeat;
     if (!is_data || row->repeat)
-        counters[GX_LINK_sent_redundant_bytes_total] +=
-            payload_bytes + GX_HEADER_BYTES + GX_FRAME_OVERHEAD_BYTES;
+        GX_COUNTER_ADD(counters[GX_LINK_sent_redundant_bytes_total],
+                       payload_bytes + GX_HEADER_BYTES + GX_FRAME_OVERHEAD_BYTES);
     if (!is_data)
         counters[GX_LINK_copied_bytes_total] += payload_bytes;
 }
@@ -309,9 +308,9 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
     if (row->row >= row->k) {
         owner = pool_take(links);
         payload = pool_at(links, owner);
-        parity_make(links, send, row, pool_at(links, owner));
+        parity_make(send, row, pool_at(links, owner));
     } else {
-        payload = send->source->bytes + (uint64_t)shard * bytes;
+        payload = send->source->bytes + send->start + (uint64_t)shard * bytes;
         if (shard == layout->shard_count - 1)
             bytes = (uint32_t)((layout->bytes - 1) % layout->shard_bytes + 1);
         send->source->packets++;

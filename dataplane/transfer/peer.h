@@ -33,6 +33,7 @@ struct gx_peer {
     struct gx_policy policy; /* of the last feedback */
     struct gx_send sends[GX_SENDS_MAX];
     struct gx_recv recv;
+    struct gx_open asked[GX_INCOMING_MAX]; /* on_open said ASKED; transfer 0: unused */
     uint32_t next_transfer;
     uint32_t turn; /* which send has the word */
     struct {
@@ -40,6 +41,12 @@ struct gx_peer {
         uint64_t lost;
         uint64_t bursts;
     } published; /* what of the lane's counts is in the counters */
+};
+
+/* A shard that waits for the answer to its transfer's OPEN. */
+struct gx_stashed {
+    struct gx_header header; /* transfer 0: unused */
+    uint32_t peer;
 };
 
 struct gx_links {
@@ -61,6 +68,9 @@ struct gx_links {
     uint32_t pool_free[GX_POOL_BUFFERS];
     uint32_t pool_free_count;
     void *scratch;
+    struct gx_stashed *stash; /* [config.stash_packets], their payloads in stash_bytes */
+    uint8_t *stash_bytes;
+    uint32_t stash_count;
     struct gx_flight_entry *rings;
 };
 
@@ -99,6 +109,8 @@ void gx_path_tell(struct gx_links *links, struct gx_peer *peer, uint64_t now);
 
 /* Carries the lane's counts into the counters. */
 void gx_peer_publish(struct gx_links *links, struct gx_peer *peer);
+/* All transfers of the peer end, as its gxd is another one or gone. */
+void gx_peer_reset(struct gx_links *links, struct gx_peer *peer, uint64_t now);
 /* Timers that need no packet: loss by time, silence. */
 void gx_peer_tick(struct gx_links *links, struct gx_peer *peer, uint64_t now);
 

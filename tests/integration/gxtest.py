@@ -62,19 +62,24 @@ def wait_until(condition, what, seconds=HANG_S, interval=0.02):
 # ---- ports ----
 
 
-def free_port(taken=set()):
-    """A UDP port of 127.0.0.1 that is free now and was not given out before. Below the range of ephemeral ports."""
+def is_free(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(count=1, taken=set()):
+    """The first of `count` UDP ports of 127.0.0.1 in a row that are free now and were not given out before. Below the
+    range of ephemeral ports."""
     first = 20000 + os.getpid() * 61 % 9000
     for port in range(first, first + 3000):
-        if port in taken:
-            continue
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        taken.add(port)
-        return port
+        ports = range(port, port + count)
+        if taken.isdisjoint(ports) and all(is_free(p) for p in ports):
+            taken.update(ports)
+            return port
     raise Skip("no free ports")
 
 
@@ -190,7 +195,8 @@ class Site:
         self.lab, self.name, self.index = lab, name, index
         self.socket = lab.path("%s.sock" % name)
         self.config = lab.path("%s.yaml" % name)
-        self.port = free_port()  # that gxd binds
+        self.workers = lab.keys.get("workers", 1)  # as far as ports and the relay are concerned
+        self.port = free_port(self.workers)  # that gxd binds
         self.dial = self.port  # that peers dial: a relay's, when there is one
         self.gxd = None
         self.starts = 0
@@ -267,7 +273,7 @@ class Lab:
             self.sites += [Site(self, name, i) for i, name in enumerate(names)]
             if relay or wan is not None:
                 for site in self.sites:
-                    site.dial = free_port()
+                    site.dial = free_port(site.workers)
             if wan is not None:
                 self.start_wan(*wan)
             if relay:
@@ -287,7 +293,8 @@ class Lab:
 
     def start_wan(self, *options):
         pairs = ["127.0.0.1:%d=127.0.0.1:%d" % (s.dial, s.port) for s in self.sites]
-        self.wan = Process("gx-wan", [program("gx-wan"), "--udp", *pairs, *options], self.folder)
+        workers = ["--workers", str(self.keys["workers"])] if "workers" in self.keys else []
+        self.wan = Process("gx-wan", [program("gx-wan"), "--udp", *pairs, *workers, *options], self.folder)
         self.processes.append(self.wan)
         wait_until(lambda: not self.wan.alive() or "ready" in self.wan.err(), "ready gx-wan")
         check(self.wan.alive(), "gx-wan ended: %s" % self.wan.err())

@@ -249,7 +249,8 @@ static void begin(struct sim_world *world, struct sim_fault *fault)
         break;
     case KIND_PORT:
         world->stats.stalls++;
-        site->port.stalled_until_ns = fault->end_ns;
+        for (uint32_t w = 0; w < GX_WORKERS_MAX; w++)
+            site->workers[w].port.stalled_until_ns = fault->end_ns;
         break;
     case KIND_DISK:
         site->disk.slow_until_ns = world->sites[0].disk.slow_until_ns = fault->end_ns;
@@ -360,7 +361,8 @@ void sim_faults_end(struct sim_world *world)
         struct sim_site *site = &world->sites[i];
         site->fuse = 0;
         site->disk.slow_until_ns = 0;
-        site->port.stalled_until_ns = 0;
+        for (uint32_t w = 0; w < GX_WORKERS_MAX; w++)
+            site->workers[w].port.stalled_until_ns = 0;
         sim_site_resume(world, site);
         if (site->leaving) { /* it ends at once, and returns with the next tick */
             site->leave_until_ns = world->now_ns;

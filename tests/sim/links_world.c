@@ -624,7 +624,7 @@ uint32_t links_world_deliver(struct world *world, uint32_t from, uint32_t to, ui
     uint32_t idx = delivery_add(world, from, to, bytes, start_ns);
     struct delivery *delivery = &world->deliveries[idx];
     struct gx_open *open = &delivery->open;
-    size_t table_bytes = gx_sink_table_bytes(bytes, SHARD_BYTES, GX_K);
+    size_t table_bytes = gx_sink_table_bytes(bytes, SHARD_BYTES, GX_K, 1);
 
     gx_random_fill(&world->random, delivery->copy, bytes);
     open->key.run = 7;
@@ -636,7 +636,7 @@ uint32_t links_world_deliver(struct world *world, uint32_t from, uint32_t to, ui
     delivery->tables = links_must(malloc(table_bytes));
     delivery->staging = links_must(malloc(gx_sink_staging_bytes(bytes, SHARD_BYTES)));
     memset(delivery->staging, 0xdd, gx_sink_staging_bytes(bytes, SHARD_BYTES));
-    gx_sink_init(&delivery->sink, bytes, SHARD_BYTES, GX_K, delivery->tables, delivery->staging);
+    gx_sink_init(&delivery->sink, bytes, SHARD_BYTES, GX_K, 1, delivery->tables, delivery->staging);
     source_start(delivery);
     return idx;
 }

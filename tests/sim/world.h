@@ -45,6 +45,9 @@
     SIM_STAT(lost_writes, "journal entries lost")                                                  \
     SIM_STAT(torn_writes, "journal entries torn")                                                  \
     SIM_STAT(busy_attaches, "attaches told to come again")                                         \
+    SIM_STAT(many_workers, "worlds with several workers")                                          \
+    SIM_STAT(parts, "parts of transfers opened or asked for again")                                \
+    SIM_STAT(blocked_lanes, "lanes that a firewall blocks")                                        \
     SIM_STAT(packets, "packets")                                                                   \
     SIM_STAT(lost_packets, "packets lost")                                                         \
     SIM_STAT(oversize, "packets too large for a path")                                             \
@@ -63,7 +66,7 @@ struct sim_stats {
 };
 
 enum sim_event_kind {
-    SIM_EVENT_STEP,     /* a site's loop */
+    SIM_EVENT_STEP,     /* a site's loop; `run` is the worker, in the next, too */
     SIM_EVENT_PORT,     /* a site's port sends its first packet */
     SIM_EVENT_DOWNLINK, /* a frame reaches the receiver's downlink */
     SIM_EVENT_ARRIVE,   /* a frame reaches the receiver's socket */
@@ -100,7 +103,9 @@ struct sim_params {
     uint64_t deadline_ns, fetch_wait_ns, rewind_after_ns;
     uint32_t start_sites, min_sites, keep_rounds;
     uint32_t mtu, shard_bytes;
-    bool same_start; /* every site begins with the same state */
+    uint32_t workers_max; /* of any site */
+    bool workers_differ;  /* from site to site, and from one life of a gxd to the next */
+    bool same_start;      /* every site begins with the same state */
     uint64_t rate_bps_min;
     uint64_t delay_ns_max; /* the slowest path, everything included */
     double loss_max;
@@ -128,6 +133,7 @@ struct sim_content {
     uint32_t bytes;
     int from;      /* site; -1: a stranger */
     uint64_t life; /* which gxd of that site sent it */
+    uint32_t lane; /* of the sender */
     bool accepted; /* some receiver took it: nobody may take it again */
     bool hostile;  /* nobody may ever take it */
     uint8_t data[];
@@ -136,7 +142,7 @@ struct sim_content {
 struct sim_frame {
     struct sim_content *content;
     struct gx_addr source;
-    uint32_t to;
+    uint32_t to, lane; /* site and worker */
     struct sim_frame *next;
 };
 
@@ -241,6 +247,17 @@ struct sim_binding {
 
 #define SIM_BINDINGS 12
 
+struct sim_worker {
+    struct sim_site *site;
+    uint32_t index;
+    uint64_t step_at_ns;
+    uint64_t peer_life[GX_SITES_MAX]; /* the newest gxd of each peer from which it took a packet */
+    uint32_t idle_steps;              /* passes of the loop since a packet came or went */
+    struct sim_frame *inbox_head, *inbox_tail;
+    uint32_t inbox_count;
+    struct sim_port port;
+};
+
 struct sim_site {
     uint32_t index;
     bool up, paused, leaving;
@@ -253,14 +270,10 @@ struct sim_site {
     uint64_t restart_after_ns;
     struct gx_core *core;
     struct gx_core_config config;
-    struct gx_counters counters;
+    struct gx_counters counters[GX_WORKERS_MAX];
     struct gx_view *view;
-    uint64_t step_at_ns;
-    uint64_t peer_life[GX_SITES_MAX]; /* the newest gxd of each peer from which it took a packet */
-    uint32_t idle_steps;              /* passes of the loop since a packet came or went */
-    struct sim_frame *inbox_head, *inbox_tail;
-    uint32_t inbox_count;
-    struct sim_port port;
+    uint32_t worker_count;
+    struct sim_worker workers[GX_WORKERS_MAX];
     struct sim_disk disk;
     struct sim_trainer trainers[SIM_RUNS_MAX];
     struct sim_binding bindings[SIM_BINDINGS];

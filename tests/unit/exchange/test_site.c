@@ -80,7 +80,7 @@ static void turn(struct bench *b)
     struct gx_run *run;
     uint64_t sequence;
     b->now += MS;
-    gx_core_poll(b->core, b->now);
+    gx_core_poll(b->core, 0, b->now);
     while (gx_core_journal(b->core, &sequence, entry))
         gx_core_journal_done(b->core, sequence, b->now);
     while (gx_core_event(b->core, &run, &event))
@@ -111,7 +111,7 @@ static void a_contribution_that_changes_while_it_is_reduced_leaves_the_site_behi
     assert_true(b.f->reduction.active);
 
     /* A peer that got other bytes than those of the digest says so; the trainer has spoilt them. */
-    b.f->own[1].sends[1] = (struct gx_send *)(void *)&peers_send;
+    b.f->own[1].sends[1] = (struct gx_transfer *)(void *)&peers_send;
     memset(b.arena + b.f->own[1].offset, 0xff, 64);
     gx_serve_answer(b.core->exchange, 1, b.f->own[1].sends[1], GX_ANSWER_BAD, GX_REASON_NONE,
                     b.now);

@@ -109,7 +109,7 @@ static int setup(void **state)
     w->core_config.links.addrs[0] = w->port->ops->local(w->port);
     w->core = gx_core_create(&w->core_config, gx_clock_ns());
     assert_non_null(w->core);
-    assert_int_equal(gx_worker_init(&w->worker, w->core, w->port, &w->counters, w->main_fd), 0);
+    assert_int_equal(gx_worker_init(&w->worker, 0, w->core, w->port, &w->counters, w->main_fd), 0);
     assert_int_equal(gx_control_open(&w->control, &w->config, &w->core_config, &w->worker,
                                      &w->counters, error, sizeof(error)),
                      0);

@@ -223,9 +223,9 @@ static int setup(void **state)
     holding = false;
     for (size_t i = 0; i < BYTES; i++)
         bytes[i] = (uint8_t)(i * 2654435761u >> 13);
-    tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64));
+    tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64, 1));
     staging = malloc(gx_sink_staging_bytes(BYTES, SHARD));
-    gx_sink_init(&sink, BYTES, SHARD, 64, tables, staging);
+    gx_sink_init(&sink, BYTES, SHARD, 64, 1, tables, staging);
     gx_source_init(&source, bytes, BYTES, SHARD, tail);
     memset(&wanted, 0, sizeof wanted);
     wanted.bytes = BYTES;
@@ -545,9 +545,22 @@ static void idle_links_wake_seldom_and_stay_up(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Parts belong to the worker of their lane alone. */
+static void a_part_of_another_lane_is_dropped(void **state)
+{
+    (void)state;
+    wanted.part = 1;
+    wanted.parts = 2;
+    assert_non_null(send_it());
+    run(20 * MS);
+    assert_int_equal(sink.state, GX_SINK_FREE);
+    assert_true(ends[1].counters.link[0][GX_LINK_drop_message_total] > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_part_of_another_lane_is_dropped),
         TEST(sessions_come_up_with_each_others_incarnation),
         TEST(transfer_is_held_and_everything_let_go),
         TEST(source_counts_packets_in_the_port),
