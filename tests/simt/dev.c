@@ -294,8 +294,8 @@ static void queue(struct gx_dev_stream *stream, struct entry entry)
     stream->last = &e->next;
 }
 
-void gx_simt_submit(struct gx_dev_stream *stream, const char *name, void (*run)(void *),
-                    void (*drop_it)(void *), void *closure)
+void gx_simt_queue_add(struct gx_dev_stream *stream, const char *name, void (*run)(void *),
+                       void (*drop_it)(void *), void *closure)
 {
     queue(stream, (struct entry){
                       .kind = RUN, .name = name, .run = run, .drop = drop_it, .closure = closure});
@@ -308,6 +308,7 @@ int gx_dev_stream_create(struct gx_dev_stream **out, bool urgent)
     (void)urgent;
     struct gx_dev_stream *s = calloc(1, sizeof(*s));
     demand(s != NULL, "no memory");
+    gx_simt_queue_kernels();
     s->last = &s->first;
     int i = 0;
     while (i < STREAMS_MAX && streams[i])
@@ -406,7 +407,7 @@ static void submit_copy(const char *name, struct copy copy, struct gx_dev_stream
     struct copy *c = malloc(sizeof(*c));
     demand(c != NULL, "no memory");
     *c = copy;
-    gx_simt_submit(stream, name, run_copy, free, c);
+    gx_simt_queue_add(stream, name, run_copy, free, c);
 }
 
 void gx_dev_copy_in(void *device, const void *host, size_t bytes, struct gx_dev_stream *stream)

@@ -160,5 +160,5 @@ void gx_matmul_run(struct gx_matmul_plan *plan, const struct gx_matmul_arrays *a
     if (!j)
         abort();
     *j = (struct job){plan->matmul, *arrays};
-    gx_simt_submit(stream, "matmul", run, free, j);
+    gx_simt_queue_add(stream, "matmul", run, free, j);
 }

@@ -21,8 +21,11 @@ struct gx_dev_stream;
 
 /* Queues run(closure) under a kernel's name. It runs any number of times (graphs), then drop(closure) once; drop may be
  * NULL. */
-void gx_simt_submit(struct gx_dev_stream *stream, const char *name, void (*run)(void *),
-                    void (*drop)(void *), void *closure);
+void gx_simt_queue_add(struct gx_dev_stream *stream, const char *name, void (*run)(void *),
+                       void (*drop)(void *), void *closure);
+
+/* From now on kernels that are launched on a stream are queued too; without one they run at once (launch.cpp). */
+void gx_simt_queue_kernels(void);
 
 /* The drawing of streams. */
 void gx_simt_queue_seed(uint64_t seed);
