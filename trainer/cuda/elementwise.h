@@ -29,8 +29,8 @@ void gx_gpu_residual_add(enum gx_dtype type, void *y, const void *a, const void 
 /* FP32 to bf16, nearest even. */
 void gx_gpu_cast_bf16(void *dst, const float *src, uint64_t count, struct gx_dev_stream *stream);
 
-/* FP32 to bf16, up or down at random so that the mean is right: the value i of a call draws 16 bits of
- * Philox4x32-10 (trainer/philox.h) with counter i / 8, stream GX_PHILOX_ROUND and part `update`. */
+/* FP32 to bf16, up or down at random so that the mean is right; value i of the call is drawn by
+ * (seed, update, i): stochastic.h. */
 void gx_gpu_cast_bf16_stochastic(void *dst, const float *src, uint64_t count, uint64_t seed,
                                  uint32_t update, struct gx_dev_stream *stream);
 
