@@ -148,6 +148,7 @@ void gx_simt_memory_end(void)
 struct copy {
     void *to;
     const void *from; /* NULL: zeros */
+    size_t bytes;
 };
 
 /* One thread's groups, the oldest first; the last one is still open. */
@@ -162,13 +163,23 @@ static std::vector<std::vector<struct copy>> &own_groups(void)
     return copies[threadIdx.x];
 }
 
+static void copy_later(void *shared, const void *from, bool valid, size_t bytes)
+{
+    if (reinterpret_cast<uintptr_t>(shared) % bytes != 0 ||
+        reinterpret_cast<uintptr_t>(from) % bytes != 0)
+        gx_simt_fail("gx_copy_async%zu: %p and %p are not both aligned to it", bytes, shared, from);
+    memset(shared, poison, bytes);
+    own_groups().back().push_back({shared, valid ? from : NULL, bytes});
+}
+
 void gx_copy_async16(void *shared, const void *from, bool valid)
 {
-    if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 ||
-        reinterpret_cast<uintptr_t>(from) % 16 != 0)
-        gx_simt_fail("gx_copy_async16: %p and %p are not both aligned to 16 bytes", shared, from);
-    memset(shared, poison, 16);
-    own_groups().back().push_back({shared, valid ? from : NULL});
+    copy_later(shared, from, valid, 16);
+}
+
+void gx_copy_async4(void *shared, const void *from, bool valid)
+{
+    copy_later(shared, from, valid, 4);
 }
 
 void gx_copy_async_commit(void)
@@ -184,9 +195,9 @@ void gx_simt_copy_wait(unsigned pending, struct gx_simt_site site)
     while (groups.size() > pending + 1) {
         for (const struct copy &c : groups.front()) {
             if (c.from)
-                memcpy(c.to, c.from, 16);
+                memcpy(c.to, c.from, c.bytes);
             else
-                memset(c.to, 0, 16);
+                memset(c.to, 0, c.bytes);
         }
         groups.erase(groups.begin());
     }

@@ -41,12 +41,13 @@ GX_DEVICE float gx_exp2(float x)
 }
 
 /* Collective: all lanes of the warp. */
-void gx_mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+void gx_mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
 void gx_ldmatrix(uint32_t (&to)[4], const void *row);
 void gx_ldmatrix_transposed(uint32_t (&to)[4], const void *row);
 
-/* From here on the 16 bytes are poison; the copy is made by the wait, as late as the hardware might. */
+/* From here on the bytes are poison; the copy is made by the wait, as late as the hardware might. */
 void gx_copy_async16(void *shared, const void *from, bool valid);
+void gx_copy_async4(void *shared, const void *from, bool valid);
 void gx_copy_async_commit(void);
 void gx_simt_copy_wait(unsigned pending, struct gx_simt_site site);
 #define gx_copy_async_wait(pending) gx_simt_copy_wait(pending, {__FILE__, __LINE__})

@@ -4,7 +4,8 @@
 
 struct mma {
     float *c;
-    const uint32_t *a, *b;
+    const uint32_t *a;
+    uint32_t b[2];
 };
 
 static struct mma *mma_of(void *const operands[32], unsigned lane)
@@ -38,9 +39,9 @@ static void mma_work(void *const operands[32])
         }
 }
 
-void gx_mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+void gx_mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
 {
-    struct mma mine = {c, a, b};
+    struct mma mine = {c, a, {b0, b1}};
     gx_simt_collect("gx_mma_bf16", &mine, mma_work);
 }
 

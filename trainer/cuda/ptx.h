@@ -2,7 +2,7 @@
  *
  * Fragments (PTX ISA, "Matrix fragments for mma.m16n8k16"), g = lane / 4, t = lane % 4; a word holds two bf16:
  *   A 16 x 16   a[0] (g, 2t..)   a[1] (g + 8, 2t..)   a[2] (g, 2t + 8..)   a[3] (g + 8, 2t + 8..)
- *   B 16 x 8    b[0] (2t.., g)   b[1] (2t + 8.., g)
+ *   B 16 x 8    b0 (2t.., g)   b1 (2t + 8.., g)
  *   C 16 x 8    c[0], c[1] (g, 2t..)   c[2], c[3] (g + 8, 2t..)
  * Collective: all lanes of the warp take part.
  */
@@ -53,12 +53,12 @@ GX_DEVICE uint32_t gx_shared_address(const void *shared)
 }
 
 /* c += a b, in FP32. Collective. */
-GX_DEVICE void gx_mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+GX_DEVICE void gx_mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
 {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
         "{%8, %9}, {%0, %1, %2, %3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 /* Four 8 x 8 matrices of 16-bit values: lanes 8i .. 8i + 7 name the rows (16 bytes, aligned, shared memory) of matrix i,
@@ -87,6 +87,14 @@ GX_DEVICE void gx_copy_async16(void *shared, const void *from, bool valid)
 {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(gx_shared_address(shared)),
                  "l"(__cvta_generic_to_global(from)), "r"(valid ? 16 : 0)
+                 : "memory");
+}
+
+/* The same for 4 bytes. */
+GX_DEVICE void gx_copy_async4(void *shared, const void *from, bool valid)
+{
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(gx_shared_address(shared)),
+                 "l"(__cvta_generic_to_global(from)), "r"(valid ? 4 : 0)
                  : "memory");
 }
 
