@@ -5,6 +5,8 @@
 # O=-O3     optimisation and machine flags (default: -O2)
 # V=1       show each command
 # SAN=asan  AddressSanitizer and UndefinedBehaviorSanitizer
+# CUDA_HOME=DIR  this CUDA toolkit; CUDA=no none (docs/gpu.md)
+# CUDA_ARCHS=all GPU code for every architecture (default: "80 90", and PTX for later ones)
 
 Q   := $(if $(V),,@)
 quiet := $(findstring s,$(firstword -$(MAKEFLAGS)))
@@ -20,6 +22,9 @@ endif
 
 ifeq ($(origin CC),default)
 CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := $(subst gcc,g++,$(subst clang,clang++,$(CC)))
 endif
 ifeq ($(origin AR),default)
 AR := ar
@@ -43,10 +48,34 @@ DPDK_LIBS   := $(shell pkg-config --libs libdpdk) -lrte_net_ring
 DPDK_DEFINE := -DGX_DPDK
 endif
 
+# CUDA is optional too. The toolkit: $CUDA_HOME, nvcc on PATH, the usual folder, or what `make deps CUDA=1` fetched.
+CUDA_VENV := build/cuda-venv
+ifeq ($(CUDA)$(SAN),)
+ifneq ($(CUDA_HOME),)
+NVCC := $(wildcard $(CUDA_HOME)/bin/nvcc)
+else
+NVCC := $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc) \
+    $(wildcard $(CUDA_VENV)/lib/python3*/site-packages/nvidia/cu*/bin/nvcc))
+endif
+endif
+ifneq ($(NVCC),)
+CUDA_ROOT    := $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+CUDA_LISTED  := $(shell $(NVCC) --list-gpu-arch | sed -n 's/^compute_//p' | awk '$$1 >= 80' | sort -n)
+CUDA_ARCHS   ?= 80 90
+CUDA_BUILT   := $(if $(filter all,$(CUDA_ARCHS)),$(CUDA_LISTED),$(filter $(CUDA_ARCHS),$(CUDA_LISTED)))
+# Machine code of each architecture; of the last one PTX as well, which later GPUs translate when the program starts.
+CUDA_GENCODE := $(foreach a,$(CUDA_BUILT),-gencode arch=compute_$(a),code=sm_$(a)) \
+    -gencode arch=compute_$(lastword $(CUDA_BUILT)),code=compute_$(lastword $(CUDA_BUILT))
+NVCC_FLAGS   := -std=c++17 -O3 -ccbin $(CXX) --Werror all-warnings -Xcompiler=-Wall,-Wextra $(CUDA_GENCODE)
+CUDA_LIBS    := -L$(CUDA_ROOT)/lib64 -L$(CUDA_ROOT)/lib -lcudart_static -ldl -lrt -lstdc++
+endif
+
 INCLUDES := -Idataplane -Idataplane/api -Itrainer -Itools -Icontrol -Itests -I.
 # -ffp-contract=off: a fused multiply-add rounds once instead of twice, and sites must agree on every bit.
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
               -pthread $(SAN_FLAGS) $(INCLUDES) $(DPDK_DEFINE) $(CFLAGS)
+CXXFLAGS_ALL := -std=c++17 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
+                -pthread $(SAN_FLAGS) $(INCLUDES) $(CXXFLAGS)
 LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
 LIBS := -Wl,--as-needed -luring -lisal -lxxhash -lsodium -lcyaml -lyaml -ljansson $(DPDK_LIBS) -lm
 
@@ -62,8 +91,19 @@ DPDK_SRC  := $(wildcard dataplane/port/eal.c dataplane/port/device.c dataplane/p
 GXD_SRC   := $(if $(HAVE_DPDK),$(GXD_SRC),$(filter-out $(DPDK_SRC),$(GXD_SRC)))
 CTL_SRC   := $(wildcard control/*.c control/*/*.c)
 TRAIN_SRC := $(wildcard trainer/*.c trainer/model/*.c trainer/cpu/*.c)
+# The trainer on a GPU. cuda/*.c and the kernels make libgxcuda.a; with the twins of the runtime and of the matrix library
+# in tests/simt/, and the kernels compiled for the host, they make libgxsimt.a, which tests/unit/cuda/ is linked with.
+CUDA_CU   := $(wildcard trainer/cuda/*.cu)
+CUDA_TWIN := $(patsubst %,trainer/cuda/%.c,dev matmul load cublaslt_check)
+CUDA_SRC  := $(wildcard trainer/cuda/*.c)
+SIMT_SRC  := $(filter-out $(CUDA_TWIN),$(CUDA_SRC)) $(wildcard tests/simt/*.c)
+SIMT_CXX  := $(wildcard tests/simt/*.cpp) $(filter-out tests/unit/cuda/test_%,$(wildcard tests/unit/cuda/*.cpp))
+SIMT_CU   := $(CUDA_CU) $(wildcard tests/unit/cuda/*.cu)
+# Results that must be the same bits as the CPU's: no fused multiply-add.
+CUDA_EXACT := $(patsubst %,$(B)/obj/cuda/trainer/cuda/%.o,encode outer)
 SIM_SRC   := $(wildcard tests/sim/*.c)
 UNIT_SRC  := $(wildcard tests/unit/*/test_*.c)
+UNIT_CXX  := $(wildcard tests/unit/cuda/test_*.cpp)
 UNIT_SRC  := $(if $(HAVE_DPDK),$(UNIT_SRC),$(filter-out $(DPDK_SRC),$(UNIT_SRC)))
 HELP_SRC  := $(filter-out $(UNIT_SRC) $(DPDK_SRC),$(wildcard tests/unit/*.c tests/unit/*/*.c))
 INTEG_SRC := $(wildcard tests/integration/*.c)
@@ -73,7 +113,7 @@ TOOL_DIRS := $(filter-out demo,$(sort $(patsubst tools/%/,%,$(dir $(wildcard too
 tool_src  = $(filter-out $(if $(HAVE_DPDK),,$(DPDK_SRC)),$(wildcard tools/$(1)/*.c))
 TOOL_SRC  := $(foreach d,$(TOOL_DIRS),$(call tool_src,$(d)))
 
-SRC   := $(CORE_SRC) $(GX_SRC) $(GXD_SRC) $(CTL_SRC) $(TRAIN_SRC) $(TOOL_SRC) $(SIM_SRC)
+SRC   := $(CORE_SRC) $(GX_SRC) $(GXD_SRC) $(CTL_SRC) $(TRAIN_SRC) $(TOOL_SRC) $(SIM_SRC) $(CUDA_SRC)
 MAINS := $(if $(SRC),$(shell grep -l '^int main\b' $(SRC)))
 
 obj     = $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(MAINS),$(1)))
@@ -88,6 +128,8 @@ GX_LIB    := $(call lib,gx,$(GX_SRC))
 GXD_LIB   := $(call lib,gxd,$(GXD_SRC))
 CTL_LIB   := $(call lib,gxctl,$(CTL_SRC))
 TRAIN_LIB := $(call lib,gxtrain,$(TRAIN_SRC))
+CUDA_LIB  := $(if $(NVCC),$(call lib,gxcuda,$(CUDA_SRC)))
+SIMT_LIB  := $(B)/simt/libgxsimt.a
 SIM_LIB   := $(call lib,gxsim,$(SIM_SRC))
 TOOL_LIBS := $(foreach d,$(TOOL_DIRS),$(call lib,$(call tool_name,$(d)),$(call tool_src,$(d))))
 HELP_LIB  := $(if $(HELP_SRC),$(B)/lib/libgxunit.a)
@@ -118,7 +160,7 @@ maybe = $(if $(call mainobj,$(2)),$(eval $(call program,$(1),$(call mainobj,$(2)
 
 $(call maybe,gxd,$(GXD_SRC),$(BASE_LIBS))
 $(call maybe,gxctl,$(CTL_SRC),$(CTL_LIB) $(BASE_LIBS))
-$(call maybe,gx-train,$(TRAIN_SRC),$(TRAIN_LIB) $(BASE_LIBS))
+$(call maybe,gx-train,$(TRAIN_SRC),$(CUDA_LIB) $(TRAIN_LIB) $(BASE_LIBS))
 $(foreach d,$(TOOL_DIRS),$(call maybe,$(call tool_name,$(d)),$(call tool_src,$(d)),\
     $(call lib,$(call tool_name,$(d)),$(call tool_src,$(d))) $(BASE_LIBS)))
 # tests/sim: main.c or sim.c is gx-sim, any other file with a main() is a program of its own name.
@@ -128,8 +170,9 @@ $(foreach f,$(filter $(MAINS),$(SIM_SRC)),$(call maybe,$(call sim_name,$(f)),$(f
 SIM_BIN := $(foreach f,$(filter $(MAINS),$(SIM_SRC)),$(B)/bin/$(call sim_name,$(f)))
 
 BLAS := -lopenblas -fopenmp
-$(B)/bin/gx-train: EXTRA_LIBS := $(BLAS)
-$(patsubst %.c,$(B)/obj/%.o,$(TRAIN_SRC)): PART_FLAGS := -fopenmp
+$(B)/bin/gx-train: EXTRA_LIBS := $(BLAS) $(CUDA_LIBS)
+$(patsubst %.c,$(B)/obj/%.o,$(TRAIN_SRC)): PART_FLAGS := -fopenmp $(if $(CUDA_LIB),-DGX_CUDA)
+$(patsubst %.c,$(B)/obj/%.o,$(CUDA_TWIN)): PART_FLAGS := -isystem $(CUDA_ROOT)/include
 $(call obj,$(GX_SRC)): PART_FLAGS := -fPIC
 $(patsubst %.c,$(B)/obj/%.o,$(DPDK_SRC)): PART_FLAGS := $(DPDK_CFLAGS)
 
@@ -137,14 +180,16 @@ $(patsubst %.c,$(B)/obj/%.o,$(DPDK_SRC)): PART_FLAGS := $(DPDK_CFLAGS)
 
 define test
 TESTS += $(2)
-$(2): $(B)/obj/$(1:.c=.o) $(HELP_LIB) $(ALL_LIBS)
+$(2): $(B)/obj/$(basename $(1)).o $(HELP_LIB) $(ALL_LIBS) $(3)
 	@mkdir -p $$(@D)
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(LDFLAGS_ALL) $$< -Wl,--start-group $(HELP_LIB) $(ALL_LIBS) -Wl,--end-group -lcmocka $$(LIBS) $$(BLAS) -o $$@
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) $$< -Wl,--start-group $(HELP_LIB) $(ALL_LIBS) $(3) -Wl,--end-group -lcmocka $$(LIBS) $$(BLAS) \
+	    $(if $(3),-lstdc++) -o $$@
 endef
-$(foreach f,$(UNIT_SRC) $(INTEG_SRC) $(BENCH_SRC),$(eval $(call test,$(f),$(B)/$(f:.c=))))
+$(foreach f,$(UNIT_SRC) $(UNIT_CXX) $(INTEG_SRC) $(BENCH_SRC),\
+    $(eval $(call test,$(f),$(B)/$(basename $(f)),$(if $(filter tests/unit/cuda/%,$(f)),$(SIMT_LIB)))))
 $(patsubst %.c,$(B)/obj/%.o,$(filter tests/unit/trainer/%,$(UNIT_SRC) $(HELP_SRC))): PART_FLAGS := -fopenmp
-UNIT_BIN  := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
+UNIT_BIN  := $(addprefix $(B)/,$(basename $(UNIT_SRC) $(UNIT_CXX)))
 INTEG_BIN := $(patsubst %.c,$(B)/%,$(INTEG_SRC))
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
 
@@ -174,14 +219,34 @@ unit-build: $(if $(UNIT),$(filter $(foreach u,$(UNIT),$(B)/tests/unit/$(u)/%),$(
 $(B)/.flags: FORCE
 	@mkdir -p $(B)
 	@echo '$(subst ','\'',$(CC) $(CFLAGS_ALL))' | cmp -s - $@ || echo '$(subst ','\'',$(CC) $(CFLAGS_ALL))' > $@
+FILES = $(SRC) $(HELP_SRC) $(CUDA_CU) $(SIMT_SRC) $(SIMT_CXX) $(SIMT_CU)
 $(B)/.files: FORCE
 	@mkdir -p $(B)
-	@echo '$(SRC) $(HELP_SRC)' | cmp -s - $@ || echo '$(SRC) $(HELP_SRC)' > $@
+	@echo '$(FILES)' | cmp -s - $@ || echo '$(FILES)' > $@
 
 $(B)/obj/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CFLAGS_ALL) $(PART_FLAGS) -MMD -MP -c $< -o $@
+
+$(B)/obj/%.o: %.cpp $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(CXXFLAGS_ALL) -DGX_SIMT -MMD -MP -c $< -o $@
+
+# A kernel for the host, and for GPUs.
+$(B)/obj/simt/%.o: %.cu $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(CXXFLAGS_ALL) -DGX_SIMT -MMD -MP -x c++ -c $< -o $@
+$(B)/.nvcc: FORCE
+	@mkdir -p $(B)
+	@echo '$(NVCC) $(NVCC_FLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCC_FLAGS)' > $@
+$(B)/obj/cuda/%.o: %.cu $(B)/.nvcc
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(NVCC_FLAGS) $(PART_FLAGS) $(INCLUDES) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+$(CUDA_EXACT): PART_FLAGS := -fmad=false
 
 define archive
 $(1): $(2) $(B)/.files
@@ -200,6 +265,11 @@ $(call archive_of,gxsim,$(SIM_SRC))
 $(call archive_of,gxunit,$(HELP_SRC))
 $(foreach d,$(TOOL_DIRS),$(call archive_of,$(call tool_name,$(d)),$(call tool_src,$(d))))
 
+CUDA_OBJ := $(call obj,$(CUDA_SRC)) $(patsubst %.cu,$(B)/obj/cuda/%.o,$(CUDA_CU))
+SIMT_OBJ := $(call obj,$(SIMT_SRC)) $(patsubst %.cpp,$(B)/obj/%.o,$(SIMT_CXX)) $(patsubst %.cu,$(B)/obj/simt/%.o,$(SIMT_CU))
+$(if $(CUDA_LIB),$(eval $(call archive,$(CUDA_LIB),$(CUDA_OBJ))))
+$(eval $(call archive,$(SIMT_LIB),$(SIMT_OBJ)))
+
 # libgx.so shows what gx.h declares and nothing else.
 $(B)/lib/libgx.map: dataplane/api/gx.h
 	@mkdir -p $(@D)
@@ -210,21 +280,23 @@ $(B)/lib/libgx.so: $(call obj,$(GX_SRC)) $(B)/lib/libgx.map $(B)/.files
 	    $(call obj,$(GX_SRC)) -lm -o $@
 	@ln -sf libgx.so $@.$(SOVERSION)
 
--include $(patsubst %.c,$(B)/obj/%.d,$(SRC) $(UNIT_SRC) $(HELP_SRC) $(INTEG_SRC) $(BENCH_SRC) tests/bytes/bytes.c)
+-include $(patsubst %.c,$(B)/obj/%.d,$(SRC) $(UNIT_SRC) $(HELP_SRC) $(INTEG_SRC) $(BENCH_SRC) tests/bytes/bytes.c) \
+    $(UNIT_CXX:%.cpp=$(B)/obj/%.d) $(CUDA_OBJ:.o=.d) $(SIMT_OBJ:.o=.d)
 
 # ---- what is there ----
 
-CUDA_HOME ?= /usr/local/cuda
 found = $(if $(1),✓,✗)
 has_cpu = $(shell grep -qw $(1) /proc/cpuinfo 2>/dev/null && echo yes)
 
+CUDA_SAYS = $(if $(CUDA_LIB),(nvcc: $(NVCC); GPUs: $(addprefix sm_,$(CUDA_BUILT)) and later),(no nvcc\
+    $(if $(CUDA_HOME),in CUDA_HOME=$(CUDA_HOME),found); `make deps CUDA=1` fetches one; gx-train is for CPUs only))
 parts: | build
 	@$(foreach p,$(PROGRAMS),echo '$(call found,$(filter %/$(p),$(BIN))) $(p)';)
 	@echo '$(call found,$(HAVE_DPDK)) DPDK $(if $(HAVE_DPDK),$(shell pkg-config --modversion libdpdk),(libdpdk-dev; without it ports are kernel UDP only))'
 	@echo '$(call found,$(call has_cpu,avx2)) AVX2 on this machine (else plain C, the same bytes)'
 	@echo '$(call found,$(call has_cpu,avx512bw)) AVX-512 on this machine'
 	@echo '$(call found,$(call has_cpu,gfni)) GFNI on this machine'
-	@echo '$(call found,$(wildcard $(CUDA_HOME)/bin/nvcc)) CUDA toolkit (not used yet)'
+	@echo '$(call found,$(CUDA_LIB)) CUDA $(CUDA_SAYS)'
 	@echo '$(call found,$(shell command -v clang)) clang (make lint)'
 	@echo '$(call found,$(shell command -v clang-format)) clang-format (make lint, make format)'
 
@@ -264,7 +336,7 @@ lint: deps-lint ## format, warnings of gcc and clang, shell and Python syntax, t
 	@tests/lint/run.sh
 
 format: ## rewrite the sources with clang-format
-	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+	@git ls-files -co --exclude-standard '*.c' '*.h' '*.cpp' '*.cu' | xargs -r clang-format -i
 
 # Man pages, completion and units: made from the programs' own tables, so that a new option is in all of them.
 MANDIR ?= $(PREFIX)/share/man
