@@ -29,8 +29,9 @@ struct gx_gpu_norm {
 size_t gx_gpu_norm_scratch_bytes(uint64_t count);
 
 /* Two passes, in double, in pieces that only `count` decides. `loss` may be NULL: not looked at. */
-void gx_gpu_norm(struct gx_gpu_norm *out, const float *grads, const float *loss, void *scratch,
-                 uint64_t count, float clip_norm, struct gx_dev_stream *stream);
+void gx_gpu_norm_compute(struct gx_gpu_norm *out, const float *grads, const float *loss,
+                         void *scratch, uint64_t count, float clip_norm,
+                         struct gx_dev_stream *stream);
 
 /* One step's numbers, in device memory. */
 struct gx_gpu_adamw {

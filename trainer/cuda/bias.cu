@@ -41,7 +41,7 @@ column_sums(float *partials, const T *dy, uint32_t rows, uint32_t width)
     const uint32_t column = (blockIdx.x * GX_WARP_LANES + gx_lane()) * N;
     float sum[N] = {0};
     if (column < width) {
-#pragma unroll 4
+        GX_UNROLL_BY(4)
         for (uint32_t r = blockIdx.y * WARPS + gx_warp(); r < rows; r += gridDim.y * WARPS) {
             float d[N];
             gx_load(d, dy + (uint64_t)r * width + column);

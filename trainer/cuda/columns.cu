@@ -1,6 +1,6 @@
 #include "cuda/columns.h"
 
-#include "cuda/gpu.h"
+#include "cuda/pack.h"
 
 namespace
 {
@@ -17,7 +17,7 @@ columns_finish(float *first, float *second, const float *partials, uint32_t piec
     float sum = 0;
     if (column < width) {
         const float *at = partials + (uint64_t)blockIdx.y * width + column;
-#pragma unroll 4
+        GX_UNROLL_BY(4)
         for (uint32_t p = gx_warp(); p < pieces; p += WARPS)
             sum += at[(uint64_t)p * sums * width];
     }

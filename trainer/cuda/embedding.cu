@@ -46,7 +46,7 @@ template <typename T> struct position_sum {
     template <unsigned N> GX_METHOD void run(uint64_t i) const
     {
         float sum[N] = {0};
-#pragma unroll 4
+        GX_UNROLL_BY(4)
         for (uint32_t b = 0; b < batch; b++) {
             float d[N];
             gx_load(d, dy + b * step + i);
@@ -126,7 +126,7 @@ sum_pieces(float *dwte, float *partials, const T *dy, token_index x, uint32_t wi
             continue;
         const uint32_t end = x.piece_first[piece + 1], slot = x.piece_slot[piece];
         float sum[N] = {0};
-#pragma unroll 4
+        GX_UNROLL_BY(4)
         for (uint32_t p = x.piece_first[piece]; p < end; p++) {
             float d[N];
             gx_load(d, dy + (uint64_t)x.order[p] * width + column);
@@ -152,7 +152,7 @@ merge_pieces(float *dwte, const float *partials, token_index x, uint32_t width)
         if (column >= width)
             continue;
         float sum[N] = {0};
-#pragma unroll 4
+        GX_UNROLL_BY(4)
         for (uint32_t s = x.merge_slot[merge]; s < end; s++) {
             float d[N];
             gx_load_floats(d, partials + (uint64_t)s * width + column);

@@ -24,7 +24,7 @@ template <typename T, unsigned N, unsigned K> struct row {
     template <typename F> GX_METHOD void each(const F &f)
     {
         if constexpr (K > 0) {
-#pragma unroll
+            GX_UNROLL
             for (unsigned k = 0; k < K; k++) {
                 const uint32_t c = (k * GX_WARP_LANES + gx_lane()) * N;
                 if (c < width) {
@@ -50,7 +50,7 @@ GX_DEVICE float row_load(row<T, N, K> &r, T *sum, const T *x, const T *residual)
     float total = 0;
     r.at = RESIDUAL ? sum : x;
     const unsigned packs = K ? K : (r.width + GX_WARP_LANES * N - 1) / (GX_WARP_LANES * N);
-#pragma unroll(K ? K : 1)
+    GX_UNROLL_BY((K ? K : 1))
     for (unsigned k = 0; k < packs; k++) {
         const uint32_t c = (k * GX_WARP_LANES + gx_lane()) * N;
         if (c >= r.width)
@@ -150,7 +150,7 @@ template <typename T> struct backward_arguments {
 /* The block's sums of `values`, the same bits in every thread. `shared` is used by one call between two barriers. */
 template <unsigned COUNT> GX_DEVICE void block_sums(float (&values)[COUNT], float *shared)
 {
-#pragma unroll
+    GX_UNROLL
     for (unsigned i = 0; i < COUNT; i++)
         values[i] = gx_warp_sum(values[i]);
     if (gx_lane() == 0)
@@ -262,17 +262,17 @@ layernorm_backward(backward_arguments<T> a)
     for (uint32_t first = blockIdx.x * R; first < a.rows; first += gridDim.x * R) {
         part<T, N, K> parts[R];
         float sums[2 * R] = {0};
-#pragma unroll
+        GX_UNROLL
         for (unsigned r = 0; r < R; r++)
             if (first + r < a.rows)
                 parts[r].load(a, c, first + r);
-#pragma unroll
+        GX_UNROLL
         for (unsigned r = 0; r < R; r++)
             if (first + r < a.rows)
                 parts[r].add(sums + 2 * r, c);
         block_sums(sums, shared + half);
         half ^= BACKWARD_WARPS_MAX * 2 * R;
-#pragma unroll
+        GX_UNROLL
         for (unsigned r = 0; r < R; r++)
             if (first + r < a.rows)
                 parts[r].store(a, c, first + r, sums + 2 * r);

@@ -11,6 +11,14 @@
 /* Before a member function. */
 #define GX_METHOD __device__ __forceinline__
 
+/* Before a loop: n turns at a time, so that as many loads are under way. */
+#ifdef GX_SIMT
+#define GX_UNROLL_BY(n)
+#else
+#define GX_UNROLL_BY(n) _Pragma(GX_PACK_STRING(unroll n))
+#define GX_PACK_STRING(text) #text
+#endif
+
 /* Memory of one type is read as words of another here. */
 struct __attribute__((may_alias, aligned(16))) gx_pack_words {
     uint32_t w[4];
