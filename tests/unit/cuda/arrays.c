@@ -99,6 +99,11 @@ struct array array_output(enum gx_dtype type, uint64_t count, uint32_t shift)
     return make(type, count, test_alloc(before + count * gx_dtype_bytes(type)), before);
 }
 
+struct array array_bytes(size_t bytes)
+{
+    return array_output(GX_DTYPE_BF16, (bytes + 1) / 2, 0);
+}
+
 struct array array_of(enum gx_dtype type, const float *values, uint64_t count, uint32_t shift)
 {
     const size_t before = bytes_before(type, shift), bytes = before + count * gx_dtype_bytes(type);

@@ -33,6 +33,8 @@ struct array array_random(enum gx_dtype type, uint64_t count, uint32_t shift, fl
 struct array array_of(enum gx_dtype type, const float *values, uint64_t count, uint32_t shift);
 /* Poison. */
 struct array array_output(enum gx_dtype type, uint64_t count, uint32_t shift);
+/* Room for so many bytes, in poison. */
+struct array array_bytes(size_t bytes);
 void array_free(struct array *array);
 
 /* Waits, copies to the host. */
