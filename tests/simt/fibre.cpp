@@ -40,7 +40,7 @@ extern "C" __attribute__((used)) void gx_fibre_begin(void)
     abort();
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(GX_UCONTEXT)
 /* Saves what the ABI lets a callee keep, exchanges the stacks, restores. */
 extern "C" void gx_fibre_exchange(void **save, void *load);
 extern "C" void gx_fibre_start(void);

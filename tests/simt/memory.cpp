@@ -45,6 +45,8 @@ bool gx_simt_fault_at(enum gx_simt_fault fault, struct gx_simt_site site)
 extern "C" bool gx_simt_plant(enum gx_simt_fault fault, unsigned index)
 {
     planted = {GX_SIMT_NO_FAULT, {NULL, 0}};
+    if (fault == GX_SIMT_NO_FAULT)
+        places.clear();
     for (const struct place &p : places)
         if (p.fault == fault && index-- == 0) {
             planted = p;

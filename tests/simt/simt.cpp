@@ -127,6 +127,12 @@ void gx_simt_collect(const char *name, void *operand, void (*work)(void *const o
     w->runnable = UINT32_MAX;
 }
 
+void gx_simt_warp_barrier(struct gx_simt_site site)
+{
+    if (!gx_simt_fault_at(GX_SIMT_NO_WARP_BARRIER, site))
+        gx_simt_collect("gx_syncwarp", NULL, [](void *const[32]) {});
+}
+
 uint32_t gx_ballot(bool value)
 {
     struct gx_simt_exchange<uint32_t> mine = {

@@ -3,12 +3,11 @@
  * Order     blocks run one after another, in random order. Within a block a randomly drawn warp runs until all its lanes
  *           stand at a barrier or have ended, then the next one; lanes run in random order too, and change only at
  *           shuffles and barriers. A missing barrier therefore shows under some seed.
- * Seed      gx_simt_seed(), else the variable GX_SIMT_SEED, else a fresh one; a failure prints it.
+ * Seed      see control.h, which is what tests in C include.
  * Memory    shared memory is the heap's: poisoned (0xff: NaN) when a block starts, between guards that are looked at when
  *           it ends, and known to AddressSanitizer. gx_simt_alloc() gives buffers that end at an unmapped page.
  * Failures  a barrier or a shuffle that some threads do not reach, a launch that no device would take, a guard that was
  *           overwritten: one line that names kernel, block and place, then abort().
- * Faults    gx_simt_plant() takes away one barrier or wait, or the last value of one shared array, of kernels as they are.
  */
 #ifndef GX_TESTS_SIMT_SIMT_H
 #define GX_TESTS_SIMT_SIMT_H
@@ -19,6 +18,8 @@
 #include <cstdlib>
 #include <functional>
 #include <tuple>
+
+#include "simt/control.h"
 
 struct gx_dev_stream;
 
@@ -83,7 +84,8 @@ void gx_simt_barrier(struct gx_simt_site site);
 /* All lanes come with their operand; the last one calls work() for all of them. `name` is what must be equal. */
 void gx_simt_collect(const char *name, void *operand, void (*work)(void *const operands[32]));
 
-#define gx_syncwarp() gx_simt_collect("gx_syncwarp", NULL, [](void *const[32]) {})
+void gx_simt_warp_barrier(struct gx_simt_site site);
+#define gx_syncwarp() gx_simt_warp_barrier({__FILE__, __LINE__})
 
 template <typename T> struct gx_simt_exchange {
     T value, result;
@@ -174,26 +176,5 @@ void gx_simt_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes
 
 #define GX_LAUNCH_DYNAMIC(kernel, grid, block, shared_bytes, stream, ...)                          \
     gx_simt_launch(#kernel, grid, block, shared_bytes, stream, kernel, __VA_ARGS__)
-
-/* ---- for tests ---- */
-
-extern "C" {
-
-void gx_simt_seed(uint64_t seed);
-
-/* Global memory: poisoned, aligned to 16 bytes; what follows its last byte is not mapped, or, up to 15 bytes of it, looked
- * at by gx_simt_free(). Not a number of bytes that is known to be exact: ask for what the kernel may touch. */
-void *gx_simt_alloc(size_t bytes);
-void gx_simt_free(void *memory); /* NULL is allowed */
-
-enum gx_simt_fault { GX_SIMT_NO_FAULT, GX_SIMT_NO_BARRIER, GX_SIMT_NO_WAIT, GX_SIMT_SHORT_SHARED };
-
-/* From now on the `index`-th place (of those that ran, in the order of file and line) where the fault can be has it. False:
- * there are not so many. */
-bool gx_simt_plant(enum gx_simt_fault fault, unsigned index);
-
-/* "file:line" of the planted fault. */
-const char *gx_simt_planted(void);
-}
 
 #endif

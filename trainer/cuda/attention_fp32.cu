@@ -17,8 +17,9 @@ template <unsigned SIZE> struct plan {
     static constexpr unsigned rows = SIZE <= 64 ? 64 : 32; /* of the tile that stays */
     static constexpr unsigned m = rows / SIDE, n = SIZE / SIDE;
     static constexpr unsigned stride = SIZE + 1, score_stride = STEP + 1;
+    /* Values of each tile; the last one is padding that nobody touches. */
     static constexpr size_t stay = rows * stride, stream = STEP * stride;
-    static constexpr size_t scores = rows * score_stride; /* each of these in values */
+    static constexpr size_t scores = rows * score_stride;
     static constexpr size_t forward_bytes = (stay + 2 * stream + scores) * sizeof(float);
     static constexpr size_t rows_bytes = (2 * stay + 2 * stream + scores) * sizeof(float);
     static constexpr size_t columns_bytes = (2 * stay + 2 * stream + 2 * scores) * sizeof(float);
@@ -123,10 +124,10 @@ GX_KERNEL_BOUND(THREADS, 1)
 attention_fp32_forward(float *out, float *lse, const float *qkv, unsigned context, float scale)
 {
     using p = plan<SIZE>;
-    GX_SHARED_DYNAMIC(float, q, p::stay, 0);
-    GX_SHARED_DYNAMIC(float, keys, p::stream, p::stay * sizeof(float));
-    GX_SHARED_DYNAMIC(float, values, p::stream, (p::stay + p::stream) * sizeof(float));
-    GX_SHARED_DYNAMIC(float, weights, p::scores, (p::stay + 2 * p::stream) * sizeof(float));
+    GX_SHARED_DYNAMIC(float, q, p::stay - 1, 0);
+    GX_SHARED_DYNAMIC(float, keys, p::stream - 1, p::stay * sizeof(float));
+    GX_SHARED_DYNAMIC(float, values, p::stream - 1, (p::stay + p::stream) * sizeof(float));
+    GX_SHARED_DYNAMIC(float, weights, p::scores - 1, (p::stay + 2 * p::stream) * sizeof(float));
     const struct gx_head h = gx_head_own(context, SIZE);
     const unsigned first = gx_head_first_row(p::rows), end = gx_min(first + p::rows, context);
     float o[p::m][p::n] = {}, highest[p::m], sum[p::m] = {};
@@ -195,11 +196,12 @@ attention_fp32_backward_rows(float *dqkv, float *delta, const float *dout, const
                              const float *out, const float *lse, unsigned context, float scale)
 {
     using p = plan<SIZE>;
-    GX_SHARED_DYNAMIC(float, q, p::stay, 0);
-    GX_SHARED_DYNAMIC(float, douts, p::stay, p::stay * sizeof(float));
-    GX_SHARED_DYNAMIC(float, keys, p::stream, 2 * p::stay * sizeof(float));
-    GX_SHARED_DYNAMIC(float, values, p::stream, (2 * p::stay + p::stream) * sizeof(float));
-    GX_SHARED_DYNAMIC(float, gradients, p::scores, (2 * p::stay + 2 * p::stream) * sizeof(float));
+    GX_SHARED_DYNAMIC(float, q, p::stay - 1, 0);
+    GX_SHARED_DYNAMIC(float, douts, p::stay - 1, p::stay * sizeof(float));
+    GX_SHARED_DYNAMIC(float, keys, p::stream - 1, 2 * p::stay * sizeof(float));
+    GX_SHARED_DYNAMIC(float, values, p::stream - 1, (2 * p::stay + p::stream) * sizeof(float));
+    GX_SHARED_DYNAMIC(float, gradients, p::scores - 1,
+                      (2 * p::stay + 2 * p::stream) * sizeof(float));
     const struct gx_head h = gx_head_own(context, SIZE);
     const unsigned first = gx_head_first_row(p::rows), end = gx_min(first + p::rows, context);
     copy_rows<p::rows, SIZE>(q, qkv + h.qkv, h.qkv_stride, first, context);
@@ -248,12 +250,12 @@ attention_fp32_backward_columns(float *dqkv, const float *dout, const float *qkv
                                 const float *delta, unsigned context, float scale)
 {
     using p = plan<SIZE>;
-    GX_SHARED_DYNAMIC(float, keys, p::stay, 0);
-    GX_SHARED_DYNAMIC(float, values, p::stay, p::stay * sizeof(float));
-    GX_SHARED_DYNAMIC(float, q, p::stream, 2 * p::stay * sizeof(float));
-    GX_SHARED_DYNAMIC(float, douts, p::stream, (2 * p::stay + p::stream) * sizeof(float));
-    GX_SHARED_DYNAMIC(float, weights, p::scores, (2 * p::stay + 2 * p::stream) * sizeof(float));
-    GX_SHARED_DYNAMIC(float, gradients, p::scores,
+    GX_SHARED_DYNAMIC(float, keys, p::stay - 1, 0);
+    GX_SHARED_DYNAMIC(float, values, p::stay - 1, p::stay * sizeof(float));
+    GX_SHARED_DYNAMIC(float, q, p::stream - 1, 2 * p::stay * sizeof(float));
+    GX_SHARED_DYNAMIC(float, douts, p::stream - 1, (2 * p::stay + p::stream) * sizeof(float));
+    GX_SHARED_DYNAMIC(float, weights, p::scores - 1, (2 * p::stay + 2 * p::stream) * sizeof(float));
+    GX_SHARED_DYNAMIC(float, gradients, p::scores - 1,
                       (2 * p::stay + 2 * p::stream + p::scores) * sizeof(float));
     const struct gx_head h = gx_head_own(context, SIZE);
     const unsigned first = blockIdx.x * p::rows;
