@@ -33,11 +33,27 @@ static int allocate(struct gx_train *t)
                    t->model.param_count);
 }
 
+int gx_train_fail_device(struct gx_train *t, int rc, const char *doing)
+{
+    const struct gx_device *d = t->device;
+    return gx_fail(&t->failure, rc, "device %s: %s: %s", d->name, doing,
+                   d->describe ? d->describe(t->device_state, rc) : strerror(-rc));
+}
+
 static int create_device(struct gx_train *t)
 {
+    const struct gx_train_options *o = &t->options;
     const struct gx_device_config config = {
-        .batch = t->options.batch,
-        .threads = t->options.threads,
+        .batch = o->batch,
+        .threads = o->threads,
+        .gpu = o->gpu,
+        .precision = o->precision,
+        .recompute = o->recompute,
+        .deterministic = o->deterministic,
+        .outer = !o->socket_path    ? GX_OUTER_NONE
+                 : o->outer_offload ? GX_OUTER_ON_HOST
+                                    : GX_OUTER_ON_DEVICE,
+        .format = o->format,
         .beta1 = 0.9f,
         .beta2 = 0.95f,
         .epsilon = 1e-8f,
@@ -45,11 +61,14 @@ static int create_device(struct gx_train *t)
         .clip_norm = 1.0f,
     };
     int rc = t->device->create(&t->model, &config, &t->device_state);
-    if (rc != 0)
-        return gx_fail(&t->failure, rc,
-                       "device %s: %s (%" PRIu64 " parameters, --batch %u, --context %u)",
-                       t->device->name, strerror(-rc), t->model.param_count, t->options.batch,
-                       t->options.model.context);
+    if (rc != 0) {
+        char model[96];
+        snprintf(model, sizeof(model), "%" PRIu64 " parameters, --batch %u, --context %u",
+                 t->model.param_count, o->batch, o->model.context);
+        return gx_train_fail_device(t, rc, model);
+    }
+    if (t->device->machine)
+        fprintf(stderr, "gx-train: %s\n", t->device->machine(t->device_state));
     return 0;
 }
 
@@ -108,9 +127,11 @@ int gx_train_step(struct gx_train *t)
         return gx_fail(&t->failure, rc,
                        "inner step %" PRIu64 ": loss or gradient is not finite: lower --lr (%g)",
                        t->state.steps, (double)t->options.lr);
-    if (rc != 0)
-        return gx_fail(&t->failure, rc, "inner step %" PRIu64 ": device %s: %s", t->state.steps,
-                       t->device->name, strerror(-rc));
+    if (rc != 0) {
+        char doing[40];
+        snprintf(doing, sizeof(doing), "inner step %" PRIu64, t->state.steps);
+        return gx_train_fail_device(t, rc, doing);
+    }
     const uint64_t tokens = (uint64_t)batch * context;
     t->state.steps++;
     t->state.updates++;
@@ -133,10 +154,13 @@ int gx_train_validate(struct gx_train *t, double *loss)
         gx_tokens_validation_batch(&t->val, t->inputs, t->targets, t->options.batch,
                                    t->options.model.context, i, count);
         int rc = t->device->eval(t->device_state, t->inputs, t->targets, &one);
+        if (rc == -EDOM)
+            return gx_fail(&t->failure, rc,
+                           "validation after round %" PRIu64
+                           ": the loss is not finite: lower --lr or --outer-lr",
+                           t->state.round);
         if (rc != 0)
-            return gx_fail(
-                &t->failure, rc, "validation after round %" PRIu64 ": %s", t->state.round,
-                rc == -EDOM ? "the loss is not finite: lower --lr or --outer-lr" : strerror(-rc));
+            return gx_train_fail_device(t, rc, "validation");
         sum += (double)one;
     }
     *loss = sum / count;
@@ -162,7 +186,7 @@ int gx_train_start(struct gx_train *t)
     gx_gpt2_randomize(&t->model, t->params, t->options.seed);
     int rc = t->device->set(t->device_state, GX_PARAMS, t->params);
     if (rc != 0)
-        return gx_fail(&t->failure, rc, "device %s: %s", t->device->name, strerror(-rc));
+        return gx_train_fail_device(t, rc, "copy of parameters");
     return 0;
 }
 
@@ -203,7 +227,7 @@ int gx_train_resume(struct gx_train *t, float *theta, float *momentum)
     if (rc == 0)
         rc = t->device->set(t->device_state, GX_MOMENT2, t->moment2);
     if (rc != 0)
-        return gx_fail(&t->failure, rc, "device %s: %s", t->device->name, strerror(-rc));
+        return gx_train_fail_device(t, rc, "copy of parameters");
     fprintf(stderr, "gx-train: resumed from %s after round %" PRIu64 ", inner step %" PRIu64 "\n",
             path, t->state.round, t->state.steps);
     return 1;
@@ -219,7 +243,7 @@ int gx_train_checkpoint(struct gx_train *t, float *theta, float *momentum)
     if (rc == 0)
         rc = t->device->get(t->device_state, GX_MOMENT2, t->moment2);
     if (rc != 0)
-        return gx_fail(&t->failure, rc, "device %s: %s", t->device->name, strerror(-rc));
+        return gx_train_fail_device(t, rc, "copy of parameters");
     const struct gx_checkpoint c = describe(t, theta, momentum);
     return gx_checkpoint_write(t->options.checkpoint_path, &c, t->model.param_count, &t->failure);
 }
@@ -235,7 +259,7 @@ static int record_alone(struct gx_train *t, enum gx_outcome outcome)
         return rc;
     rc = t->device->get(t->device_state, GX_PARAMS, t->params);
     if (rc != 0)
-        return gx_fail(&t->failure, rc, "device %s: %s", t->device->name, strerror(-rc));
+        return gx_train_fail_device(t, rc, "copy of parameters");
     gx_outer_digest(record.digest, t->params, NULL, t->model.param_count);
     gx_trainlog_round(&t->log, &record);
     return 0;
@@ -247,7 +271,8 @@ int gx_train_alone(struct gx_train *t)
     if (rc < 0)
         return rc;
     const bool resumed = rc == 1;
-    gx_trainlog_start(&t->log, &t->options, t->model.param_count, NULL, t->state.round);
+    gx_trainlog_start(&t->log, &t->options, t->device->name, t->model.param_count, NULL,
+                      t->state.round);
     if (!resumed) {
         rc = gx_train_start(t);
         if (rc == 0)

@@ -46,6 +46,9 @@ int gx_train_init(struct gx_train *train, const struct gx_train_options *options
                   const struct gx_device *device, FILE *table);
 void gx_train_fini(struct gx_train *train);
 
+/* The failure of a device's function while `doing`: `rc`, with the device's own line. */
+int gx_train_fail_device(struct gx_train *train, int rc, const char *doing);
+
 /* One inner step of round state.round + 1. */
 int gx_train_step(struct gx_train *train);
 

@@ -164,8 +164,7 @@ int gx_dev_alloc(void **out, size_t bytes)
 {
     *out = NULL;
     if (gx_simt_faults.memory_bytes != 0 && bytes_taken + bytes > gx_simt_faults.memory_bytes)
-        return gx_dev_fail(-ENOMEM, "%zu MiB of the GPU's memory are wanted, and not free",
-                           bytes >> 20);
+        return -ENOMEM;
     int rc = take(out, bytes);
     struct block *block = calloc(1, sizeof(*block));
     demand(rc == 0 && block, "no memory");

@@ -4,6 +4,7 @@
 #include <cblas.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 struct cpu {
     struct gx_gpt2 model;
     struct gx_device_config config;
+    char machine[64];
     struct gx_gpt2_activations *acts;
     float *arrays[GX_DEVICE_ARRAY_COUNT];
     float *grads;
@@ -62,6 +64,7 @@ static int cpu_create(const struct gx_gpt2 *model, const struct gx_device_config
         cpu_destroy(cpu);
         return -ENOMEM;
     }
+    snprintf(cpu->machine, sizeof(cpu->machine), "CPU, %u threads, FP32", config->threads);
     *out = cpu;
     return 0;
 }
@@ -134,6 +137,17 @@ static int cpu_set(void *state, enum gx_device_array array, const float *src)
     return 0;
 }
 
+static const char *cpu_describe(void *state, int error)
+{
+    (void)state;
+    return strerror(-error);
+}
+
+static const char *cpu_machine(void *state)
+{
+    return ((struct cpu *)state)->machine;
+}
+
 const struct gx_device gx_cpu_device = {
     .name = "cpu",
     .create = cpu_create,
@@ -143,4 +157,6 @@ const struct gx_device gx_cpu_device = {
     .logits = cpu_logits,
     .get = cpu_get,
     .set = cpu_set,
+    .describe = cpu_describe,
+    .machine = cpu_machine,
 };

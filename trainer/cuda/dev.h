@@ -55,7 +55,7 @@ void gx_dev_launched(const char *kernel);
 
 /* ---- memory ---- */
 
-/* Memory of the device, aligned to 256 bytes; contents undefined. */
+/* Memory of the device, aligned to 256 bytes; contents undefined. -ENOMEM is not kept: the caller knows more about it. */
 int gx_dev_alloc(void **out, size_t bytes);
 void gx_dev_free(void *memory);
 
