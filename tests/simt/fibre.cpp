@@ -74,7 +74,8 @@ static void prepare(struct gx_fibre *fibre)
 
 static void prepare(struct gx_fibre *fibre)
 {
-    ucontext_t *context = new ucontext_t();
+    static_assert(sizeof(ucontext_t) < 4096, "it lies at the far end of the stack");
+    ucontext_t *context = static_cast<ucontext_t *>(const_cast<void *>(fibre->stack));
     getcontext(context);
     context->uc_stack.ss_sp = const_cast<void *>(fibre->stack);
     context->uc_stack.ss_size = fibre->stack_bytes;
@@ -84,8 +85,9 @@ static void prepare(struct gx_fibre *fibre)
 
 static void gx_fibre_exchange(void **save, void *load)
 {
+    static ucontext_t own_flow;
     if (!*save)
-        *save = new ucontext_t();
+        *save = &own_flow;
     swapcontext(static_cast<ucontext_t *>(*save), static_cast<ucontext_t *>(load));
 }
 #endif
