@@ -188,7 +188,7 @@ $(2): $(B)/obj/$(basename $(1)).o $(HELP_LIB) $(ALL_LIBS) $(3)
 endef
 $(foreach f,$(UNIT_SRC) $(UNIT_CXX) $(INTEG_SRC) $(BENCH_SRC),\
     $(eval $(call test,$(f),$(B)/$(basename $(f)),$(if $(filter tests/unit/cuda/%,$(f)),$(SIMT_LIB)))))
-$(patsubst %.c,$(B)/obj/%.o,$(filter tests/unit/trainer/%,$(UNIT_SRC) $(HELP_SRC))): PART_FLAGS := -fopenmp
+$(patsubst %.c,$(B)/obj/%.o,$(filter tests/unit/trainer/% tests/unit/cuda/%,$(UNIT_SRC) $(HELP_SRC))): PART_FLAGS := -fopenmp
 UNIT_BIN  := $(addprefix $(B)/,$(basename $(UNIT_SRC) $(UNIT_CXX)))
 INTEG_BIN := $(patsubst %.c,$(B)/%,$(INTEG_SRC))
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
