@@ -23,8 +23,7 @@ static uint64_t state;
 void arrays_seed(int argc, char **argv)
 {
     struct timespec now;
-    gx_parallel_set_threads(
-        1); /* the CPU's side has little to do here; more threads would only spin */
+    gx_parallel_set_threads(1); /* more would only spin: the CPU has little to do here */
     clock_gettime(CLOCK_REALTIME, &now);
     state = argc > 1 ? strtoull(argv[1], NULL, 0)
                      : (uint64_t)now.tv_sec * 1000000007u + (uint64_t)now.tv_nsec;
