@@ -256,8 +256,9 @@ GX_KERNEL_BOUND(BACKWARD_THREADS_MAX, 1)
 layernorm_backward(backward_arguments<T> a)
 {
     /* Two halves in turn, so that one barrier a turn is enough. */
-    GX_SHARED(float, shared, 2 * BACKWARD_WARPS_MAX * 2 * R);
-    uint32_t half = 0;
+    constexpr uint32_t HALF = BACKWARD_WARPS_MAX * 2 * R;
+    GX_SHARED(float, shared, 2 * HALF);
+    uint32_t half = HALF;
     columns<N, K> c(a.w, a.width);
     for (uint32_t first = blockIdx.x * R; first < a.rows; first += gridDim.x * R) {
         part<T, N, K> parts[R];
@@ -271,7 +272,7 @@ layernorm_backward(backward_arguments<T> a)
             if (first + r < a.rows)
                 parts[r].add(sums + 2 * r, c);
         block_sums(sums, shared + half);
-        half ^= BACKWARD_WARPS_MAX * 2 * R;
+        half ^= HALF;
         GX_UNROLL
         for (unsigned r = 0; r < R; r++)
             if (first + r < a.rows)
