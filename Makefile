@@ -189,6 +189,15 @@ endef
 $(foreach f,$(UNIT_SRC) $(UNIT_CXX) $(INTEG_SRC) $(BENCH_SRC),\
     $(eval $(call test,$(f),$(B)/$(basename $(f)),$(if $(filter tests/unit/cuda/%,$(f)),$(SIMT_LIB)))))
 $(patsubst %.c,$(B)/obj/%.o,$(filter tests/unit/trainer/% tests/unit/cuda/%,$(UNIT_SRC) $(HELP_SRC))): PART_FLAGS := -fopenmp
+# gx-train on the emulation, for integration tests.
+SIMT_TRAIN := $(if $(filter trainer/main.c,$(MAINS)),$(B)/simt/gx-train)
+$(B)/obj/simt/main.o: trainer/main.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -DGX_CUDA -MMD -MP -c $< -o $@
+$(SIMT_TRAIN): $(B)/obj/simt/main.o $(SIMT_LIB) $(TRAIN_LIB) $(BASE_LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $< -Wl,--start-group $(SIMT_LIB) $(TRAIN_LIB) $(BASE_LIBS) -Wl,--end-group $(LIBS) $(BLAS) -lstdc++ -o $@
+
 UNIT_BIN  := $(addprefix $(B)/,$(basename $(UNIT_SRC) $(UNIT_CXX)))
 INTEG_BIN := $(patsubst %.c,$(B)/%,$(INTEG_SRC))
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
@@ -210,7 +219,7 @@ all: build parts ## build everything into build/ (the default)
 
 build: $(BIN) $(GX_SO)
 
-tests: $(UNIT_BIN) $(INTEG_BIN) $(BENCH_BIN)
+tests: $(UNIT_BIN) $(INTEG_BIN) $(BENCH_BIN) $(SIMT_TRAIN)
 
 # The unit tests of some folders only: `make unit-build UNIT="fec format"`.
 unit-build: $(if $(UNIT),$(filter $(foreach u,$(UNIT),$(B)/tests/unit/$(u)/%),$(UNIT_BIN)),$(UNIT_BIN))
@@ -281,7 +290,7 @@ $(B)/lib/libgx.so: $(call obj,$(GX_SRC)) $(B)/lib/libgx.map $(B)/.files
 	@ln -sf libgx.so $@.$(SOVERSION)
 
 -include $(patsubst %.c,$(B)/obj/%.d,$(SRC) $(UNIT_SRC) $(HELP_SRC) $(INTEG_SRC) $(BENCH_SRC) tests/bytes/bytes.c) \
-    $(UNIT_CXX:%.cpp=$(B)/obj/%.d) $(CUDA_OBJ:.o=.d) $(SIMT_OBJ:.o=.d)
+    $(B)/obj/simt/main.d $(UNIT_CXX:%.cpp=$(B)/obj/%.d) $(CUDA_OBJ:.o=.d) $(SIMT_OBJ:.o=.d)
 
 # ---- what is there ----
 

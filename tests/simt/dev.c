@@ -121,8 +121,17 @@ bool gx_dev_present(void)
     return !gx_simt_faults.absent;
 }
 
+/* For gx-train on the emulation. */
+static void faults_of_environment(void)
+{
+    const char *fail_after = getenv("GX_SIMT_FAIL_AFTER");
+    if (fail_after)
+        gx_simt_faults.fail_after = strtoull(fail_after, NULL, 0);
+}
+
 int gx_dev_open(uint32_t index, struct gx_dev_properties *p)
 {
+    faults_of_environment();
     if (!gx_dev_present())
         return -ENODEV;
     if (index != 0)

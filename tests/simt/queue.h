@@ -30,7 +30,7 @@ void gx_simt_queue_kernels(void);
 /* The drawing of streams. */
 void gx_simt_queue_seed(uint64_t seed);
 
-/* What a test may break. gx_dev_open() forgets none of it. */
+/* What a test may break. gx_dev_open() forgets none of it; it takes fail_after from GX_SIMT_FAIL_AFTER if that is set. */
 struct gx_simt_faults {
     bool absent;            /* no device answers */
     uint64_t memory_bytes;  /* 0: no limit */

@@ -13,6 +13,7 @@
 #include "cuda/elementwise.h"
 #include "cuda/embedding.h"
 
+#define PIECE_VALUES (16u << 20)
 #define ROUNDING_SEED 0 /* of nothing: the bf16 copy is rounded to nearest from FP32 masters */
 
 /* ---- memory ---- */
@@ -189,6 +190,7 @@ static int cuda_create(const struct gx_gpt2 *model, const struct gx_device_confi
         c->config.precision = GX_PRECISION_BF16;
     c->dtype = gx_gpu_gpt2_dtype(c->config.precision);
     c->rows = config->batch * model->config.context;
+    c->piece_values = PIECE_VALUES;
     list_decay(c);
     const struct gx_gpu_gpt2_config gpt2 = {
         .batch = config->batch,

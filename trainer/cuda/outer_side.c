@@ -8,9 +8,6 @@
 #include "cuda/encode.h"
 #include "cuda/outer.h"
 
-/* Values of a piece: copies in, the outer step and copies out of neighbouring pieces overlap. */
-#define PIECE_VALUES (16u << 20)
-
 static void outer_detach(void *state)
 {
     struct gx_cuda *c = state;
@@ -98,8 +95,9 @@ static int outer_apply(void *state, const float *mean, float lr, float momentum_
     gx_dev_event_wait(c->gone, c->compute);
     gx_dev_event_record(c->made, c->compute); /* the gradients have been used */
     gx_dev_event_wait(c->made, c->in);
-    for (uint64_t at = 0; at < count; at += PIECE_VALUES)
-        apply_piece(c, &step, mean, at, count - at < PIECE_VALUES ? count - at : PIECE_VALUES);
+    for (uint64_t at = 0; at < count; at += c->piece_values)
+        apply_piece(c, &step, mean, at,
+                    count - at < c->piece_values ? count - at : c->piece_values);
     gx_dev_event_record(c->gone, c->out);
     return 0;
 }

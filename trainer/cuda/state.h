@@ -55,7 +55,9 @@ struct gx_cuda {
     /* the outer side */
     struct gx_device_arena arena; /* memory NULL: not attached */
     float *theta, *momentum;      /* the device's, or the arena's with GX_OUTER_ON_HOST */
-    char *wire;                   /* an encoded contribution */
+    uint64_t
+        piece_values; /* copies in, the outer step and copies out of neighbouring pieces overlap */
+    char *wire;       /* an encoded contribution */
     uint32_t *refused, *host_refused;
 };
 
