@@ -1,6 +1,6 @@
 /* The outer side on the GPU: the pseudo-gradient is formed and encoded there, results are applied there, and the arena is
  * read and written by DMA. What is encoded or applied is done in `compute`, between two steps; copies run beside the
- * next step. */
+ * next step. Nothing is waited for on behalf of the operation before: that has settled. */
 #include "cuda/state.h"
 
 #include <errno.h>
@@ -41,7 +41,6 @@ static int outer_load(void *state)
     const size_t bytes = c->model.param_count * sizeof(float);
     if (c->config.outer == GX_OUTER_ON_HOST)
         return 0;
-    gx_dev_event_wait(c->gone, c->compute);
     gx_dev_copy_in(c->theta, c->arena.theta, bytes, c->compute);
     gx_dev_copy_in(c->momentum, c->arena.momentum, bytes, c->compute);
     return gx_dev_sync(c->compute);
@@ -51,7 +50,6 @@ static int outer_encode(void *state, void *wire)
 {
     struct gx_cuda *c = state;
     const uint64_t count = c->model.param_count;
-    gx_dev_event_wait(c->gone, c->compute); /* the last contribution has left */
     gx_dev_zero(c->refused, sizeof(*c->refused), c->compute);
     gx_gpu_encode(c->config.format, c->wire, c->refused, c->theta, c->arrays[GX_PARAMS], count,
                   c->compute);
@@ -68,7 +66,7 @@ static void apply_piece(struct gx_cuda *c, const struct gx_gpu_outer *step, cons
                         uint64_t at, uint64_t count)
 {
     const size_t bytes = count * sizeof(float);
-    float *delta = c->grads + at; /* of no use between steps */
+    float *delta = c->grads + at; /* of no use between steps, and step() waits for its end */
     gx_dev_copy_in(delta, mean + at, bytes, c->in);
     gx_dev_event_record(c->came, c->in);
     gx_dev_event_wait(c->came, c->compute);
@@ -92,9 +90,6 @@ static int outer_apply(void *state, const float *mean, float lr, float momentum_
         .momentum_factor = momentum_factor,
         .local = keep_local ? GX_LOCAL_REBASE : GX_LOCAL_REPLACE,
     };
-    gx_dev_event_wait(c->gone, c->compute);
-    gx_dev_event_record(c->made, c->compute); /* the gradients have been used */
-    gx_dev_event_wait(c->made, c->in);
     for (uint64_t at = 0; at < count; at += c->piece_values)
         apply_piece(c, &step, mean, at,
                     count - at < c->piece_values ? count - at : c->piece_values);
