@@ -29,21 +29,29 @@ template <unsigned SIZE> struct plan {
     static_assert(columns_bytes <= GX_SHARED_BYTES_MAX, "fits every device");
 };
 
+struct inputs {
+    struct gx_rows q, k, v;
+};
+
+GX_DEVICE struct inputs inputs_of(const struct gx_head &h, const struct gx_bf16 *qkv,
+                                  unsigned context)
+{
+    const struct gx_bf16 *q = qkv + h.qkv, *k = q + h.width, *v = k + h.width;
+    return {{q, h.qkv_stride, context}, {k, h.qkv_stride, context}, {v, h.qkv_stride, context}};
+}
+
 /* Causal: column <= row. `c` begins at (row, column) of the matrix of scores; TRANSPOSED: at (column, row) of its transpose. */
 template <bool TRANSPOSED, unsigned M, unsigned N>
 GX_DEVICE void mask(float (&c)[M][N][4], unsigned row, unsigned column)
 {
     const unsigned g = gx_lane() / 4, t = gx_lane() % 4;
-    GX_UNROLL
-    for (unsigned m = 0; m < M; m++)
-        GX_UNROLL
-    for (unsigned n = 0; n < N; n++)
-        GX_UNROLL
-    for (unsigned i = 0; i < 4; i++) {
-        const unsigned down = 16 * m + g + i / 2 * 8, right = 8 * n + 2 * t + i % 2;
-        if (TRANSPOSED ? column + down > row + right : column + right > row + down)
-            c[m][n][i] = -INFINITY;
-    }
+    GX_EACH (m, M)
+        GX_EACH (n, N)
+            GX_EACH (i, 4) {
+                const unsigned down = 16 * m + g + i / 2 * 8, right = 8 * n + 2 * t + i % 2;
+                if (TRANSPOSED ? column + down > row + right : column + right > row + down)
+                    c[m][n][i] = -INFINITY;
+            }
 }
 
 /* A row's values lie in four lanes. */
@@ -71,33 +79,28 @@ template <unsigned M, unsigned N, unsigned SIZE_N>
 GX_DEVICE void softmax_step(struct softmax<M> &state, float (&s)[M][N][4], float (&o)[M][SIZE_N][4],
                             float scale_log2)
 {
-    GX_UNROLL
-    for (unsigned m = 0; m < M; m++)
-        GX_UNROLL
-    for (unsigned half = 0; half < 2; half++) {
-        float highest = state.highest[m][half];
-        GX_UNROLL
-        for (unsigned n = 0; n < N; n++)
-            highest = gx_max(highest, gx_max(s[m][n][2 * half], s[m][n][2 * half + 1]));
-        highest = row_max(highest);
-        const float base = highest * scale_log2;
-        const float keep = gx_exp2(state.highest[m][half] * scale_log2 - base);
-        float sum = state.sum[m][half] * keep;
-        GX_UNROLL
-        for (unsigned n = 0; n < N; n++)
-            GX_UNROLL
-        for (unsigned i = 2 * half; i < 2 * half + 2; i++) {
-            s[m][n][i] = gx_exp2(s[m][n][i] * scale_log2 - base);
-            sum += s[m][n][i];
+    GX_EACH (m, M)
+        GX_EACH (half, 2) {
+            float highest = state.highest[m][half];
+            GX_EACH (n, N)
+                highest = gx_max(highest, gx_max(s[m][n][2 * half], s[m][n][2 * half + 1]));
+            highest = row_max(highest);
+            const float base = highest * scale_log2;
+            const float keep = gx_exp2(state.highest[m][half] * scale_log2 - base);
+            float sum = state.sum[m][half] * keep;
+            GX_EACH (n, N)
+                GX_EACH (i, 2) {
+                    float &score = s[m][n][2 * half + i];
+                    score = gx_exp2(score * scale_log2 - base);
+                    sum += score;
+                }
+            GX_EACH (n, SIZE_N) {
+                o[m][n][2 * half] *= keep;
+                o[m][n][2 * half + 1] *= keep;
+            }
+            state.highest[m][half] = highest;
+            state.sum[m][half] = sum;
         }
-        GX_UNROLL
-        for (unsigned n = 0; n < SIZE_N; n++) {
-            o[m][n][2 * half] *= keep;
-            o[m][n][2 * half + 1] *= keep;
-        }
-        state.highest[m][half] = highest;
-        state.sum[m][half] = sum;
-    }
 }
 
 /* o /= sum; writes the logarithms of the sums. */
@@ -105,20 +108,17 @@ template <unsigned M, unsigned SIZE_N>
 GX_DEVICE void softmax_end(const struct softmax<M> &state, float (&o)[M][SIZE_N][4], float *lse,
                            unsigned row, unsigned context, float scale)
 {
-    GX_UNROLL
-    for (unsigned m = 0; m < M; m++)
-        GX_UNROLL
-    for (unsigned half = 0; half < 2; half++) {
-        const float sum = row_sum(state.sum[m][half]), inverse = 1 / sum;
-        const unsigned at = row + 16 * m + 8 * half + gx_lane() / 4;
-        if (gx_lane() % 4 == 0 && at < context)
-            lse[at] = state.highest[m][half] * scale + logf(sum);
-        GX_UNROLL
-        for (unsigned n = 0; n < SIZE_N; n++) {
-            o[m][n][2 * half] *= inverse;
-            o[m][n][2 * half + 1] *= inverse;
+    GX_EACH (m, M)
+        GX_EACH (half, 2) {
+            const float sum = row_sum(state.sum[m][half]), inverse = 1 / sum;
+            const unsigned at = row + 16 * m + 8 * half + gx_lane() / 4;
+            if (gx_lane() % 4 == 0 && at < context)
+                lse[at] = state.highest[m][half] * scale + logf(sum);
+            GX_EACH (n, SIZE_N) {
+                o[m][n][2 * half] *= inverse;
+                o[m][n][2 * half + 1] *= inverse;
+            }
         }
-    }
 }
 
 template <unsigned SIZE>
@@ -132,53 +132,45 @@ attention_forward(struct gx_bf16 *out, float *lse, const struct gx_bf16 *qkv, un
     GX_SHARED_DYNAMIC(struct gx_bf16, values, 2 * p::step * SIZE,
                       (p::rows + 2 * p::step) * p::row_bytes);
     const struct gx_head h = gx_head_own(context, SIZE);
-    const struct gx_rows q_rows = {qkv + h.qkv, h.qkv_stride, context};
-    const struct gx_rows k_rows = {q_rows.first + h.width, h.qkv_stride, context};
-    const struct gx_rows v_rows = {k_rows.first + h.width, h.qkv_stride, context};
+    const struct inputs in = inputs_of(h, qkv, context);
     const unsigned first = gx_head_first_row(p::rows), end = gx_min(first + p::rows, context);
     const unsigned warp_row = gx_warp() * p::warp_rows, row = first + warp_row;
-    gx_tile_copy<p::rows, SIZE, p::threads>(q, q_rows, first);
-    gx_tile_copy<p::step, SIZE, p::threads>(keys, k_rows, 0);
-    gx_tile_copy<p::step, SIZE, p::threads>(values, v_rows, 0);
+    gx_tile_copy<p::rows, SIZE, p::threads>(q, in.q, first);
+    gx_tile_copy<p::step, SIZE, p::threads>(keys, in.k, 0);
+    gx_tile_copy<p::step, SIZE, p::threads>(values, in.v, 0);
     gx_copy_async_commit();
 
     uint32_t q_part[p::k][p::m][4];
     float o[p::m][p::n][4] = {};
     struct softmax<p::m> state;
-    GX_UNROLL
-    for (unsigned m = 0; m < p::m; m++)
-        GX_UNROLL
-    for (unsigned half = 0; half < 2; half++) {
-        state.highest[m][half] = -INFINITY;
-        state.sum[m][half] = 0;
-    }
+    GX_EACH (m, p::m)
+        GX_EACH (half, 2) {
+            state.highest[m][half] = -INFINITY;
+            state.sum[m][half] = 0;
+        }
     for (unsigned column = 0; column < end; column += p::step) {
         const unsigned stage = column / p::step % 2 * p::step * SIZE,
                        other = p::step * SIZE - stage;
         gx_copy_async_wait(0);
         gx_syncthreads();
         if (column + p::step < end) {
-            gx_tile_copy<p::step, SIZE, p::threads>(keys + other, k_rows, column + p::step);
-            gx_tile_copy<p::step, SIZE, p::threads>(values + other, v_rows, column + p::step);
+            gx_tile_copy<p::step, SIZE, p::threads>(keys + other, in.k, column + p::step);
+            gx_tile_copy<p::step, SIZE, p::threads>(values + other, in.v, column + p::step);
             gx_copy_async_commit();
         }
         if (column == 0)
-            GX_UNROLL
-        for (unsigned k = 0; k < p::k; k++)
-            GX_UNROLL
-        for (unsigned m = 0; m < p::m; m++)
-            gx_tile_load_a<SIZE>(q_part[k][m], q, warp_row + 16 * m, 16 * k);
+            GX_EACH (k, p::k)
+                GX_EACH (m, p::m)
+                    gx_tile_load_a<SIZE>(q_part[k][m], q, warp_row + 16 * m, 16 * k);
         if (column >= row + p::warp_rows)
             continue;
         float s[p::m][p::step / 8][4] = {};
-        GX_UNROLL
-        for (unsigned k = 0; k < p::k; k++)
+        GX_EACH (k, p::k)
             gx_tile_multiply_transposed<SIZE>(s, q_part[k], keys + stage, 0, 16 * k);
         if (column + p::step > row + 1)
             mask<false>(s, row, column);
         softmax_step(state, s, o, scale * LOG2_E);
-        GX_UNROLL
-        for (unsigned k = 0; k < p::step / 16; k++) {
+        GX_EACH (k, p::step / 16) {
             uint32_t weights[p::m][4];
             gx_tile_round_a(weights, s, 2 * k);
             gx_tile_multiply<SIZE>(o, weights, values + stage, 16 * k);
@@ -190,6 +182,25 @@ attention_forward(struct gx_bf16 *out, float *lse, const struct gx_bf16 *qkv, un
 }
 
 /* ---- backward ---- */
+
+/* s += a b^T and dp += da db^T, over a head's values: the warp's own rows of a and da, and the rows of b and db from b_row
+ * on. */
+template <unsigned SIZE, unsigned M, unsigned N>
+GX_DEVICE void multiply_scores(float (&s)[M][N][4], float (&dp)[M][N][4], struct gx_bf16 *a,
+                               struct gx_bf16 *da, unsigned a_row, struct gx_bf16 *b,
+                               struct gx_bf16 *db, unsigned b_row)
+{
+    GX_UNROLL
+    for (unsigned column = 0; column < SIZE; column += 16) {
+        uint32_t part[M][4];
+        GX_EACH (m, M)
+            gx_tile_load_a<SIZE>(part[m], a, a_row + 16 * m, column);
+        gx_tile_multiply_transposed<SIZE>(s, part, b, b_row, column);
+        GX_EACH (m, M)
+            gx_tile_load_a<SIZE>(part[m], da, a_row + 16 * m, column);
+        gx_tile_multiply_transposed<SIZE>(dp, part, db, b_row, column);
+    }
+}
 
 /* Scores become P, dP becomes dS / scale = P (dP - delta). lse in units of log2. */
 GX_DEVICE void score_gradient(float &s, float &dp, float lse_log2, float delta, float scale_log2)
@@ -209,23 +220,68 @@ GX_DEVICE float row_delta(struct gx_bf16 *dout, unsigned tile_row, const struct 
         const uint4 b =
             *reinterpret_cast<const uint4 *>(gx_tile_chunk<SIZE>(dout, tile_row, column));
         const uint32_t x[4] = {a.x, a.y, a.z, a.w}, y[4] = {b.x, b.y, b.z, b.w};
-        GX_UNROLL
-        for (unsigned i = 0; i < 4; i++)
+        GX_EACH (i, 4)
             sum += gx_bf16_low(x[i]) * gx_bf16_low(y[i]) + gx_bf16_high(x[i]) * gx_bf16_high(y[i]);
     }
     return row_sum(sum);
 }
 
+/* Of the rows g and g + 8 of each block of 16. */
+template <unsigned M> struct row_numbers {
+    float lse_log2[M][2], delta[M][2];
+};
+
+/* Finds delta for the warp's rows, from `row` on, and keeps it in memory too. `out` and what follows begin at the head's row
+ * 0. Rows that do not exist get some numbers: nothing comes of them. */
+template <unsigned SIZE, unsigned M>
+GX_DEVICE void rows_begin(struct row_numbers<M> &rows, struct gx_bf16 *douts, unsigned tile_row,
+                          unsigned row, unsigned context, const struct gx_bf16 *out, size_t stride,
+                          const float *lse, float *delta)
+{
+    GX_EACH (i, 2 * M) {
+        const unsigned down = 8 * i + gx_lane() / 4, at = gx_min(row + down, context - 1);
+        const float sum = row_delta<SIZE>(douts, tile_row + down, out + at * stride);
+        rows.delta[i / 2][i % 2] = sum;
+        rows.lse_log2[i / 2][i % 2] = lse[at] * LOG2_E;
+        if (gx_lane() % 4 == 0 && row + down < context)
+            delta[at] = sum;
+    }
+}
+
+template <unsigned M, unsigned N>
+GX_DEVICE void rows_gradient(float (&s)[M][N][4], float (&dp)[M][N][4],
+                             const struct row_numbers<M> &rows, float scale_log2)
+{
+    GX_EACH (m, M)
+        GX_EACH (n, N)
+            GX_EACH (i, 4)
+                score_gradient(s[m][n][i], dp[m][n][i], rows.lse_log2[m][i / 2],
+                               rows.delta[m][i / 2], scale_log2);
+}
+
+/* The same for transposed scores: lses and deltas of the columns from their first on, in shared memory. */
+template <unsigned M, unsigned N>
+GX_DEVICE void columns_gradient(float (&s)[M][N][4], float (&dp)[M][N][4], const float *lses,
+                                const float *deltas, float scale_log2)
+{
+    GX_EACH (n, N)
+        GX_EACH (i, 2) {
+            const unsigned at = 8 * n + 2 * (gx_lane() % 4) + i;
+            const float lse_log2 = lses[at] * LOG2_E, delta = deltas[at];
+            GX_EACH (m, M)
+                GX_EACH (half, 2)
+                    score_gradient(s[m][n][2 * half + i], dp[m][n][2 * half + i], lse_log2, delta,
+                                   scale_log2);
+        }
+}
+
 template <unsigned M, unsigned SIZE_N>
 GX_DEVICE void multiply_by(float (&c)[M][SIZE_N][4], float factor)
 {
-    GX_UNROLL
-    for (unsigned m = 0; m < M; m++)
-        GX_UNROLL
-    for (unsigned n = 0; n < SIZE_N; n++)
-        GX_UNROLL
-    for (unsigned i = 0; i < 4; i++)
-        c[m][n][i] *= factor;
+    GX_EACH (m, M)
+        GX_EACH (n, SIZE_N)
+            GX_EACH (i, 4)
+                c[m][n][i] *= factor;
 }
 
 /* dQ, and delta for the other kernel: rows of the scores stay, keys and values are streamed. */
@@ -242,69 +298,41 @@ attention_backward_rows(struct gx_bf16 *dqkv, float *delta, const struct gx_bf16
     GX_SHARED_DYNAMIC(struct gx_bf16, values, 2 * p::back_step * SIZE,
                       (2 * p::rows + 2 * p::back_step) * p::row_bytes);
     const struct gx_head h = gx_head_own(context, SIZE);
-    const struct gx_rows q_rows = {qkv + h.qkv, h.qkv_stride, context};
-    const struct gx_rows k_rows = {q_rows.first + h.width, h.qkv_stride, context};
-    const struct gx_rows v_rows = {k_rows.first + h.width, h.qkv_stride, context};
+    const struct inputs in = inputs_of(h, qkv, context);
     const unsigned first = gx_head_first_row(p::rows), end = gx_min(first + p::rows, context);
     const unsigned warp_row = gx_warp() * p::warp_rows, row = first + warp_row;
-    gx_tile_copy<p::rows, SIZE, p::threads>(q, q_rows, first);
+    gx_tile_copy<p::rows, SIZE, p::threads>(q, in.q, first);
     gx_tile_copy<p::rows, SIZE, p::threads>(douts, {dout + h.out, h.width, context}, first);
-    gx_tile_copy<p::back_step, SIZE, p::threads>(keys, k_rows, 0);
-    gx_tile_copy<p::back_step, SIZE, p::threads>(values, v_rows, 0);
+    gx_tile_copy<p::back_step, SIZE, p::threads>(keys, in.k, 0);
+    gx_tile_copy<p::back_step, SIZE, p::threads>(values, in.v, 0);
     gx_copy_async_commit();
 
-    float dq[p::m][p::n][4] = {}, row_lse[p::m][2], row_deltas[p::m][2];
+    float dq[p::m][p::n][4] = {};
+    struct row_numbers<p::m> rows;
     for (unsigned column = 0; column < end; column += p::back_step) {
         const unsigned stage = column / p::back_step % 2 * p::back_step * SIZE;
         const unsigned other = p::back_step * SIZE - stage;
         gx_copy_async_wait(0);
         gx_syncthreads();
         if (column + p::back_step < end) {
-            gx_tile_copy<p::back_step, SIZE, p::threads>(keys + other, k_rows,
-                                                         column + p::back_step);
-            gx_tile_copy<p::back_step, SIZE, p::threads>(values + other, v_rows,
+            gx_tile_copy<p::back_step, SIZE, p::threads>(keys + other, in.k, column + p::back_step);
+            gx_tile_copy<p::back_step, SIZE, p::threads>(values + other, in.v,
                                                          column + p::back_step);
             gx_copy_async_commit();
         }
         if (column == 0)
-            GX_UNROLL
-        for (unsigned i = 0; i < 2 * p::m; i++) {
-            const unsigned down = 8 * i + gx_lane() / 4, at = gx_min(row + down, context - 1);
-            const float sum = row_delta<SIZE>(douts, warp_row + down, out + h.out + at * h.width);
-            row_deltas[i / 2][i % 2] = sum;
-            row_lse[i / 2][i % 2] = lse[h.rows + at] * LOG2_E;
-            if (gx_lane() % 4 == 0 && row + down < context)
-                delta[h.rows + at] = sum;
-        }
+            rows_begin<SIZE>(rows, douts, warp_row, row, context, out + h.out, h.width,
+                             lse + h.rows, delta + h.rows);
         GX_UNROLL
         for (unsigned part = 0; part < p::back_step; part += p::part) {
             if (column + part >= row + p::warp_rows)
                 continue;
             float s[p::m][p::part / 8][4] = {}, dp[p::m][p::part / 8][4] = {};
-            GX_UNROLL
-            for (unsigned k = 0; k < p::k; k++) {
-                uint32_t a[p::m][4];
-                GX_UNROLL
-                for (unsigned m = 0; m < p::m; m++)
-                    gx_tile_load_a<SIZE>(a[m], q, warp_row + 16 * m, 16 * k);
-                gx_tile_multiply_transposed<SIZE>(s, a, keys + stage, part, 16 * k);
-                GX_UNROLL
-                for (unsigned m = 0; m < p::m; m++)
-                    gx_tile_load_a<SIZE>(a[m], douts, warp_row + 16 * m, 16 * k);
-                gx_tile_multiply_transposed<SIZE>(dp, a, values + stage, part, 16 * k);
-            }
+            multiply_scores<SIZE>(s, dp, q, douts, warp_row, keys + stage, values + stage, part);
             if (column + part + p::part > row + 1)
                 mask<false>(s, row, column + part);
-            GX_UNROLL
-            for (unsigned m = 0; m < p::m; m++)
-                GX_UNROLL
-            for (unsigned n = 0; n < p::part / 8; n++)
-                GX_UNROLL
-            for (unsigned i = 0; i < 4; i++)
-                score_gradient(s[m][n][i], dp[m][n][i], row_lse[m][i / 2], row_deltas[m][i / 2],
-                               scale * LOG2_E);
-            GX_UNROLL
-            for (unsigned k = 0; k < p::part / 16; k++) {
+            rows_gradient(s, dp, rows, scale * LOG2_E);
+            GX_EACH (k, p::part / 16) {
                 uint32_t ds[p::m][4];
                 gx_tile_round_a(ds, dp, 2 * k);
                 gx_tile_multiply<SIZE>(dq, ds, keys + stage, part + 16 * k);
@@ -334,14 +362,12 @@ attention_backward_columns(struct gx_bf16 *dqkv, const struct gx_bf16 *dout,
     GX_SHARED_DYNAMIC(float, deltas, 2 * p::back_step,
                       p::rows_bytes + 2 * p::back_step * sizeof(float));
     const struct gx_head h = gx_head_own(context, SIZE);
-    const struct gx_rows q_rows = {qkv + h.qkv, h.qkv_stride, context};
-    const struct gx_rows k_rows = {q_rows.first + h.width, h.qkv_stride, context};
-    const struct gx_rows v_rows = {k_rows.first + h.width, h.qkv_stride, context};
+    const struct inputs in = inputs_of(h, qkv, context);
     const struct gx_rows dout_rows = {dout + h.out, h.width, context};
     const unsigned first = blockIdx.x * p::rows;
     const unsigned warp_column = gx_warp() * p::warp_rows, column = first + warp_column;
     const auto copy_step = [&](unsigned row, unsigned stage) {
-        gx_tile_copy<p::back_step, SIZE, p::threads>(q + stage * SIZE, q_rows, row);
+        gx_tile_copy<p::back_step, SIZE, p::threads>(q + stage * SIZE, in.q, row);
         gx_tile_copy<p::back_step, SIZE, p::threads>(douts + stage * SIZE, dout_rows, row);
         if (threadIdx.x < p::back_step) {
             const bool valid = row + threadIdx.x < context;
@@ -351,8 +377,8 @@ attention_backward_columns(struct gx_bf16 *dqkv, const struct gx_bf16 *dout,
         }
         gx_copy_async_commit();
     };
-    gx_tile_copy<p::rows, SIZE, p::threads>(keys, k_rows, first);
-    gx_tile_copy<p::rows, SIZE, p::threads>(values, v_rows, first);
+    gx_tile_copy<p::rows, SIZE, p::threads>(keys, in.k, first);
+    gx_tile_copy<p::rows, SIZE, p::threads>(values, in.v, first);
     copy_step(first, 0);
 
     float dk[p::m][p::n][4] = {}, dv[p::m][p::n][4] = {};
@@ -367,34 +393,12 @@ attention_backward_columns(struct gx_bf16 *dqkv, const struct gx_bf16 *dout,
             if (row + part + p::part <= column)
                 continue;
             float s[p::m][p::part / 8][4] = {}, dp[p::m][p::part / 8][4] = {};
-            GX_UNROLL
-            for (unsigned k = 0; k < p::k; k++) {
-                uint32_t a[p::m][4];
-                GX_UNROLL
-                for (unsigned m = 0; m < p::m; m++)
-                    gx_tile_load_a<SIZE>(a[m], keys, warp_column + 16 * m, 16 * k);
-                gx_tile_multiply_transposed<SIZE>(s, a, q + stage * SIZE, part, 16 * k);
-                GX_UNROLL
-                for (unsigned m = 0; m < p::m; m++)
-                    gx_tile_load_a<SIZE>(a[m], values, warp_column + 16 * m, 16 * k);
-                gx_tile_multiply_transposed<SIZE>(dp, a, douts + stage * SIZE, part, 16 * k);
-            }
+            multiply_scores<SIZE>(s, dp, keys, values, warp_column, q + stage * SIZE,
+                                  douts + stage * SIZE, part);
             if (row + part + 1 < column + p::warp_rows)
                 mask<true>(s, row + part, column);
-            GX_UNROLL
-            for (unsigned n = 0; n < p::part / 8; n++)
-                GX_UNROLL
-            for (unsigned i = 0; i < 2; i++) {
-                const unsigned at = stage + part + 8 * n + 2 * (gx_lane() % 4) + i;
-                const float lse_log2 = lses[at] * LOG2_E, d = deltas[at];
-                GX_UNROLL
-                for (unsigned m = 0; m < p::m; m++)
-                    GX_UNROLL
-                for (unsigned j = i; j < 4; j += 2)
-                    score_gradient(s[m][n][j], dp[m][n][j], lse_log2, d, scale * LOG2_E);
-            }
-            GX_UNROLL
-            for (unsigned k = 0; k < p::part / 16; k++) {
+            columns_gradient(s, dp, lses + stage + part, deltas + stage + part, scale * LOG2_E);
+            GX_EACH (k, p::part / 16) {
                 uint32_t a[p::m][4];
                 gx_tile_round_a(a, s, 2 * k);
                 gx_tile_multiply<SIZE>(dv, a, douts + stage * SIZE, part + 16 * k);

@@ -69,14 +69,11 @@ GX_DEVICE void copy_rows(float *tile, const float *rows, size_t stride, unsigned
 template <unsigned SIZE, unsigned M>
 GX_DEVICE void multiply_transposed(float (&c)[M][STEP_SIDE], const float *a, const float *b)
 {
-    GX_UNROLL
-    for (unsigned k = 0; k < SIZE; k++)
-        GX_UNROLL
-    for (unsigned m = 0; m < M; m++)
-        GX_UNROLL
-    for (unsigned n = 0; n < STEP_SIDE; n++)
-        c[m][n] +=
-            a[(own_y() + SIDE * m) * (SIZE + 1) + k] * b[(own_x() + SIDE * n) * (SIZE + 1) + k];
+    GX_EACH (k, SIZE)
+        GX_EACH (m, M)
+            GX_EACH (n, STEP_SIDE)
+                c[m][n] += a[(own_y() + SIDE * m) * (SIZE + 1) + k] *
+                           b[(own_x() + SIDE * n) * (SIZE + 1) + k];
 }
 
 /* c += scores b, over b's STEP rows. */
@@ -84,21 +81,17 @@ template <unsigned SIZE, unsigned M>
 GX_DEVICE void multiply(float (&c)[M][SIZE / SIDE], const float *scores, const float *b)
 {
     for (unsigned k = 0; k < STEP; k++)
-        GX_UNROLL
-    for (unsigned m = 0; m < M; m++)
-        GX_UNROLL
-    for (unsigned n = 0; n < SIZE / SIDE; n++)
-        c[m][n] +=
-            scores[(own_y() + SIDE * m) * (STEP + 1) + k] * b[k * (SIZE + 1) + own_x() + SIDE * n];
+        GX_EACH (m, M)
+            GX_EACH (n, SIZE / SIDE)
+                c[m][n] += scores[(own_y() + SIDE * m) * (STEP + 1) + k] *
+                           b[k * (SIZE + 1) + own_x() + SIDE * n];
 }
 
 template <unsigned M> GX_DEVICE void put_scores(float *scores, const float (&c)[M][STEP_SIDE])
 {
-    GX_UNROLL
-    for (unsigned m = 0; m < M; m++)
-        GX_UNROLL
-    for (unsigned n = 0; n < STEP_SIDE; n++)
-        scores[(own_y() + SIDE * m) * (STEP + 1) + own_x() + SIDE * n] = c[m][n];
+    GX_EACH (m, M)
+        GX_EACH (n, STEP_SIDE)
+            scores[(own_y() + SIDE * m) * (STEP + 1) + own_x() + SIDE * n] = c[m][n];
 }
 
 /* Writes factor[m] c to the rows from `from` on, those that exist. */
@@ -106,13 +99,11 @@ template <unsigned M, unsigned N>
 GX_DEVICE void put_rows(float *rows, size_t stride, unsigned from, unsigned context,
                         const float (&c)[M][N], const float (&factor)[M])
 {
-    GX_UNROLL
-    for (unsigned m = 0; m < M; m++) {
+    GX_EACH (m, M) {
         const unsigned row = from + own_y() + SIDE * m;
         if (row >= context)
             continue;
-        GX_UNROLL
-        for (unsigned n = 0; n < N; n++)
+        GX_EACH (n, N)
             rows[row * stride + own_x() + SIDE * n] = c[m][n] * factor[m];
     }
 }
@@ -131,8 +122,7 @@ attention_fp32_forward(float *out, float *lse, const float *qkv, unsigned contex
     const struct gx_head h = gx_head_own(context, SIZE);
     const unsigned first = gx_head_first_row(p::rows), end = gx_min(first + p::rows, context);
     float o[p::m][p::n] = {}, highest[p::m], sum[p::m] = {};
-    GX_UNROLL
-    for (unsigned m = 0; m < p::m; m++)
+    GX_EACH (m, p::m)
         highest[m] = -INFINITY;
     copy_rows<p::rows, SIZE>(q, qkv + h.qkv, h.qkv_stride, first, context);
     for (unsigned column = 0; column < end; column += STEP) {
@@ -143,12 +133,10 @@ attention_fp32_forward(float *out, float *lse, const float *qkv, unsigned contex
         gx_syncthreads();
         float s[p::m][STEP_SIDE] = {};
         multiply_transposed<SIZE>(s, q, keys);
-        GX_UNROLL
-        for (unsigned m = 0; m < p::m; m++) {
+        GX_EACH (m, p::m) {
             const unsigned row = first + own_y() + SIDE * m;
             float high = highest[m];
-            GX_UNROLL
-            for (unsigned n = 0; n < STEP_SIDE; n++) {
+            GX_EACH (n, STEP_SIDE) {
                 s[m][n] = column + own_x() + SIDE * n > row ? -INFINITY : s[m][n] * scale;
                 high = gx_max(high, s[m][n]);
             }
@@ -156,11 +144,9 @@ attention_fp32_forward(float *out, float *lse, const float *qkv, unsigned contex
             const float keep = expf(highest[m] - high);
             highest[m] = high;
             sum[m] *= keep;
-            GX_UNROLL
-            for (unsigned n = 0; n < p::n; n++)
+            GX_EACH (n, p::n)
                 o[m][n] *= keep;
-            GX_UNROLL
-            for (unsigned n = 0; n < STEP_SIDE; n++) {
+            GX_EACH (n, STEP_SIDE) {
                 s[m][n] = expf(s[m][n] - high);
                 sum[m] += s[m][n];
             }
@@ -169,8 +155,7 @@ attention_fp32_forward(float *out, float *lse, const float *qkv, unsigned contex
         gx_syncwarp();
         multiply<SIZE>(o, weights, values);
     }
-    GX_UNROLL
-    for (unsigned m = 0; m < p::m; m++) {
+    GX_EACH (m, p::m) {
         const unsigned row = first + own_y() + SIDE * m;
         const float total = row_sum(sum[m]);
         if (own_x() == 0 && row < context)
@@ -208,8 +193,7 @@ attention_fp32_backward_rows(float *dqkv, float *delta, const float *dout, const
     copy_rows<p::rows, SIZE>(douts, dout + h.out, h.width, first, context);
     float dq[p::m][p::n] = {}, row_lse[p::m], row_delta[p::m], factor[p::m];
     gx_syncthreads();
-    GX_UNROLL
-    for (unsigned m = 0; m < p::m; m++) {
+    GX_EACH (m, p::m) {
         const unsigned down = own_y() + SIDE * m, at = gx_min(first + down, context - 1);
         float sum = 0;
         for (unsigned column = own_x(); column < SIZE; column += SIDE)
@@ -229,13 +213,11 @@ attention_fp32_backward_rows(float *dqkv, float *delta, const float *dout, const
         float s[p::m][STEP_SIDE] = {}, dp[p::m][STEP_SIDE] = {};
         multiply_transposed<SIZE>(s, q, keys);
         multiply_transposed<SIZE>(dp, douts, values);
-        GX_UNROLL
-        for (unsigned m = 0; m < p::m; m++)
-            GX_UNROLL
-        for (unsigned n = 0; n < STEP_SIDE; n++)
-            score_gradient(s[m][n], dp[m][n],
-                           column + own_x() + SIDE * n <= first + own_y() + SIDE * m, row_lse[m],
-                           row_delta[m], scale);
+        GX_EACH (m, p::m)
+            GX_EACH (n, STEP_SIDE)
+                score_gradient(s[m][n], dp[m][n],
+                               column + own_x() + SIDE * n <= first + own_y() + SIDE * m,
+                               row_lse[m], row_delta[m], scale);
         put_scores(gradients, dp);
         gx_syncwarp();
         multiply<SIZE>(dq, gradients, keys);
@@ -271,12 +253,10 @@ attention_fp32_backward_columns(float *dqkv, const float *dout, const float *qkv
         float s[p::m][STEP_SIDE] = {}, dp[p::m][STEP_SIDE] = {};
         multiply_transposed<SIZE>(s, keys, q);
         multiply_transposed<SIZE>(dp, values, douts);
-        GX_UNROLL
-        for (unsigned n = 0; n < STEP_SIDE; n++) {
+        GX_EACH (n, STEP_SIDE) {
             const unsigned right = row + own_x() + SIDE * n, at = gx_min(right, context - 1);
             const float column_lse = lse[h.rows + at], column_delta = delta[h.rows + at];
-            GX_UNROLL
-            for (unsigned m = 0; m < p::m; m++)
+            GX_EACH (m, p::m)
                 score_gradient(s[m][n], dp[m][n],
                                right < context && first + own_y() + SIDE * m <= right, column_lse,
                                column_delta, scale);
@@ -288,8 +268,7 @@ attention_fp32_backward_columns(float *dqkv, const float *dout, const float *qkv
         multiply<SIZE>(dk, gradients, q);
     }
     float one[p::m], factor[p::m];
-    GX_UNROLL
-    for (unsigned m = 0; m < p::m; m++) {
+    GX_EACH (m, p::m) {
         one[m] = 1;
         factor[m] = scale;
     }

@@ -112,6 +112,9 @@ GX_DEVICE unsigned gx_warp(void)
     return threadIdx.x / GX_WARP_LANES;
 }
 
+/* A loop that the compiler unrolls: `count` is a constant. */
+#define GX_EACH(i, count) GX_UNROLL for (unsigned i = 0; i < (count); i++)
+
 template <typename T> GX_DEVICE constexpr T gx_min(T a, T b)
 {
     return b < a ? b : a;

@@ -32,9 +32,8 @@ GX_DEVICE void gx_tile_copy(struct gx_bf16 *tile, const struct gx_rows &rows, un
     constexpr unsigned chunks = WIDTH / 8, row_step = THREADS / chunks;
     static_assert(THREADS % chunks == 0 && ROWS % row_step == 0, "every thread copies as much");
     const unsigned column = threadIdx.x % chunks * 8, first_row = threadIdx.x / chunks;
-    GX_UNROLL
-    for (unsigned i = 0; i < ROWS; i += row_step) {
-        const unsigned row = first_row + i, at = from + row;
+    GX_EACH (i, ROWS / row_step) {
+        const unsigned row = first_row + i * row_step, at = from + row;
         const bool valid = at < rows.count;
         gx_copy_async16(gx_tile_chunk<WIDTH>(tile, row, column),
                         rows.first + (valid ? at * rows.stride : 0) + column, valid);
@@ -61,8 +60,7 @@ GX_DEVICE void gx_tile_multiply_transposed(float (&c)[M][N][4], const uint32_t (
         uint32_t b[4];
         gx_ldmatrix(b, gx_tile_chunk<WIDTH>(tile, row + n * 8 + lane / 16 * 8 + lane % 8,
                                             column + lane / 8 % 2 * 8));
-        GX_UNROLL
-        for (unsigned m = 0; m < M; m++) {
+        GX_EACH (m, M) {
             gx_mma_bf16(c[m][n], a[m], b[0], b[1]);
             gx_mma_bf16(c[m][n + 1], a[m], b[2], b[3]);
         }
@@ -80,8 +78,7 @@ GX_DEVICE void gx_tile_multiply(float (&c)[M][WIDTH / 8][4], const uint32_t (&a)
         uint32_t b[4];
         gx_ldmatrix_transposed(b,
                                gx_tile_chunk<WIDTH>(tile, row + lane % 16, n * 8 + lane / 16 * 8));
-        GX_UNROLL
-        for (unsigned m = 0; m < M; m++) {
+        GX_EACH (m, M) {
             gx_mma_bf16(c[m][n], a[m], b[0], b[1]);
             gx_mma_bf16(c[m][n + 1], a[m], b[2], b[3]);
         }
@@ -92,13 +89,11 @@ GX_DEVICE void gx_tile_multiply(float (&c)[M][WIDTH / 8][4], const uint32_t (&a)
 template <unsigned M, unsigned N>
 GX_DEVICE void gx_tile_round_a(uint32_t (&a)[M][4], const float (&c)[M][N][4], unsigned n)
 {
-    GX_UNROLL
-    for (unsigned m = 0; m < M; m++)
-        GX_UNROLL
-    for (unsigned i = 0; i < 4; i++) {
-        const unsigned block = n + i / 2, at = i % 2 * 2;
-        a[m][i] = gx_bf16_pack(c[m][block][at], c[m][block][at + 1]);
-    }
+    GX_EACH (m, M)
+        GX_EACH (i, 4) {
+            const unsigned block = n + i / 2, at = i % 2 * 2;
+            a[m][i] = gx_bf16_pack(c[m][block][at], c[m][block][at + 1]);
+        }
 }
 
 /* Rounds an accumulator to bf16 and writes it to the rows from `to` on, those that exist, by way of the tile's rows from
@@ -110,17 +105,14 @@ GX_DEVICE void gx_tile_store(struct gx_bf16 *to, size_t stride, unsigned count,
     constexpr unsigned chunks = WIDTH / 8;
     const unsigned lane = gx_lane();
     gx_syncwarp();
-    GX_UNROLL
-    for (unsigned m = 0; m < M; m++)
-        GX_UNROLL
-    for (unsigned n = 0; n < WIDTH / 8; n++)
-        GX_UNROLL
-    for (unsigned half = 0; half < 2; half++) {
-        struct gx_bf16 *chunk =
-            gx_tile_chunk<WIDTH>(tile, row + m * 16 + half * 8 + lane / 4, n * 8);
-        reinterpret_cast<uint32_t *>(chunk)[lane % 4] =
-            gx_bf16_pack(c[m][n][2 * half], c[m][n][2 * half + 1]);
-    }
+    GX_EACH (m, M)
+        GX_EACH (n, WIDTH / 8)
+            GX_EACH (half, 2) {
+                struct gx_bf16 *chunk =
+                    gx_tile_chunk<WIDTH>(tile, row + m * 16 + half * 8 + lane / 4, n * 8);
+                reinterpret_cast<uint32_t *>(chunk)[lane % 4] =
+                    gx_bf16_pack(c[m][n][2 * half], c[m][n][2 * half + 1]);
+            }
     gx_syncwarp();
     GX_UNROLL
     for (unsigned i = lane; i < M * 16 * chunks; i += GX_WARP_LANES) {
