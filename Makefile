@@ -50,13 +50,9 @@ endif
 
 # CUDA is optional too. The toolkit: $CUDA_HOME, nvcc on PATH, the usual folder, or what `make deps CUDA=1` fetched.
 CUDA_VENV := build/cuda-venv
-ifeq ($(CUDA)$(SAN),)
-ifneq ($(CUDA_HOME),)
-NVCC := $(wildcard $(CUDA_HOME)/bin/nvcc)
-else
-NVCC := $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc) \
-    $(wildcard $(CUDA_VENV)/lib/python3*/site-packages/nvidia/cu*/bin/nvcc))
-endif
+ifeq ($(filter no,$(CUDA))$(SAN),)
+NVCC := $(firstword $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc)) $(shell command -v nvcc) \
+    $(wildcard /usr/local/cuda/bin/nvcc $(CUDA_VENV)/lib/python3*/site-packages/nvidia/cu*/bin/nvcc))
 endif
 ifneq ($(NVCC),)
 CUDA_ROOT    := $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
@@ -202,6 +198,31 @@ UNIT_BIN  := $(addprefix $(B)/,$(basename $(UNIT_SRC) $(UNIT_CXX)))
 INTEG_BIN := $(patsubst %.c,$(B)/%,$(INTEG_SRC))
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
 
+# make test-gpu: programs that need a compiler, nvcc and, to run, a GPU: no BLAS, no cmocka, no DPDK. The same kernel tests as
+# in the unit tests, but those of the emulation itself; tests/gpu/ stands for what is missing.
+GPU_TESTS := $(filter-out tests/unit/cuda/test_simt.c tests/unit/cuda/test_device.c tests/unit/cuda/test_outer_side.c \
+    %_faults.c,$(wildcard tests/unit/cuda/test_*.c))
+GPU_BENCH := $(patsubst %,tests/gpu/%.c,train kernels step)
+GPU_PARTS := $(filter-out $(GPU_BENCH),$(wildcard tests/gpu/*.c tests/gpu/bare/*.c)) \
+    $(filter-out tests/unit/cuda/test_% %/fault.c,$(wildcard tests/unit/cuda/*.c)) \
+    $(patsubst %,trainer/%.c,failure outer philox) $(wildcard trainer/model/*.c) \
+    $(filter-out %/gemm.c,$(wildcard trainer/cpu/*.c)) $(GX_SRC)
+GPU_OBJ   := $(patsubst %.c,$(B)/gpu/obj/%.o,$(GPU_PARTS)) $(if $(CUDA_LIB),$(CUDA_LIB))
+GPU_BIN   := $(patsubst %.c,$(B)/gpu/%,$(notdir $(GPU_TESTS) $(GPU_BENCH)))
+GPU_OPENMP := $(if $(findstring clang,$(CC)),,-fopenmp)
+
+$(B)/gpu/obj/%.o: %.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -Itests/gpu/bare $(CFLAGS_ALL) $(GPU_OPENMP) -MMD -MP -c $< -o $@
+define gpu_program
+$(B)/gpu/$(basename $(notdir $(1))): $(B)/gpu/obj/$(1:.c=.o) $(GPU_OBJ)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) $(GPU_OPENMP) $$^ $$(CUDA_LIBS) -lm -o $$@
+endef
+$(foreach f,$(GPU_TESTS) $(GPU_BENCH),$(eval $(call gpu_program,$(f))))
+gpu-build: $(GPU_BIN)
+
 # tests/bytes is also built by other compilers and with other flags, so it has few parts.
 BYTES_OBJ := $(B)/obj/tests/bytes/bytes.o $(call obj,$(GX_SRC) $(filter dataplane/fec/%,$(CORE_SRC)))
 $(B)/tests/bytes/bytes: $(BYTES_OBJ)
@@ -212,6 +233,7 @@ bytes: $(B)/tests/bytes/bytes
 
 # ---- rules ----
 
+.PHONY: gpu-build test-gpu test-gpu-site gpu-resources
 .PHONY: all build tests bytes unit-build deps deps-lint demo test unit sim integration mutants bench lint format \
         dist install uninstall clean help parts FORCE
 
@@ -290,15 +312,15 @@ $(B)/lib/libgx.so: $(call obj,$(GX_SRC)) $(B)/lib/libgx.map $(B)/.files
 	@ln -sf libgx.so $@.$(SOVERSION)
 
 -include $(patsubst %.c,$(B)/obj/%.d,$(SRC) $(UNIT_SRC) $(HELP_SRC) $(INTEG_SRC) $(BENCH_SRC) tests/bytes/bytes.c) \
-    $(B)/obj/simt/main.d $(UNIT_CXX:%.cpp=$(B)/obj/%.d) $(CUDA_OBJ:.o=.d) $(SIMT_OBJ:.o=.d)
+    $(patsubst %.c,$(B)/gpu/obj/%.d,$(GPU_PARTS) $(GPU_TESTS) $(GPU_BENCH)) $(B)/obj/simt/main.d $(UNIT_CXX:%.cpp=$(B)/obj/%.d) $(CUDA_OBJ:.o=.d) $(SIMT_OBJ:.o=.d)
 
 # ---- what is there ----
 
 found = $(if $(1),✓,✗)
 has_cpu = $(shell grep -qw $(1) /proc/cpuinfo 2>/dev/null && echo yes)
 
-CUDA_SAYS = $(if $(CUDA_LIB),(nvcc: $(NVCC); GPUs: $(addprefix sm_,$(CUDA_BUILT)) and later),(no nvcc\
-    $(if $(CUDA_HOME),in CUDA_HOME=$(CUDA_HOME),found); `make deps CUDA=1` fetches one; gx-train is for CPUs only))
+CUDA_SAYS = $(if $(CUDA_LIB),(nvcc: $(NVCC); GPUs: $(addprefix sm_,$(CUDA_BUILT)) and later),($(if $(filter no,$(CUDA)),CUDA=no,no \
+    nvcc; `make deps CUDA=1` fetches one); gx-train is for CPUs only))
 parts: | build
 	@$(foreach p,$(PROGRAMS),echo '$(call found,$(filter %/$(p),$(BIN))) $(p)';)
 	@echo '$(call found,$(HAVE_DPDK)) DPDK $(if $(HAVE_DPDK),$(shell pkg-config --modversion libdpdk),(libdpdk-dev; without it ports are kernel UDP only))'
@@ -311,8 +333,9 @@ parts: | build
 
 # ---- running ----
 
-deps: ## install with apt what is missing (silent when all is there)
+deps: ## install with apt what is missing (silent when all is there); CUDA=1: nvcc too, into build/cuda-venv
 	@tests/deps.sh base
+	$(if $(filter-out no,$(CUDA)),@tests/cuda.sh $(CUDA_VENV))
 
 deps-lint:
 	@tests/deps.sh base lint
@@ -333,6 +356,17 @@ sim: deps ## the simulator alone; SEEDS=1-1000
 
 integration: deps ## real processes on loopback
 	@B=$(B) $(PYTHON) tests/run.py integration
+
+test-gpu: ## on a GPU: kernel tests, compute-sanitizer, training against the CPU, timings; needs a compiler and nvcc only
+	$(if $(NVCC),,@echo 'skip test-gpu: no nvcc (docs/gpu.md); `make deps CUDA=1` fetches one')
+	$(if $(NVCC),@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) gpu-build && tests/gpu/run.sh $(B)/gpu)
+
+test-gpu-site: deps ## on a GPU: two sites on loopback, one of them on the GPU
+	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
+	@GX_BIN=$(B)/bin GX_GPU=1 $(PYTHON) tests/integration/test_gpu.py a_cpu_site_and_a_gpu_site
+
+gpu-resources: ## registers, shared memory and spills of each kernel, for each of CUDA_ARCHS
+	@CUDA_ARCHS='$(CUDA_BUILT)' tests/gpu/resources.sh $(NVCC) $(INCLUDES) -ccbin $(CXX)
 
 mutants: deps ## apply each patch of tests/mutants/ and show that the simulator catches it
 	@tests/mutants/run.sh
@@ -406,4 +440,4 @@ clean: ## remove build/
 	$(Q)rm -rf $(B)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

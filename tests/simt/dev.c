@@ -217,8 +217,12 @@ void gx_dev_host_free(void *memory)
     free(memory);
 }
 
-int gx_dev_host_register(void *memory, size_t bytes)
+int gx_dev_host_register(void *memory, size_t bytes, const char **why)
 {
+    if (gx_simt_faults.no_register) {
+        *why = "not supported (emulated)";
+        return -ENOTSUP;
+    }
     demand(memory && bytes > 0 && (uintptr_t)memory % 4096 == 0, "only whole pages are registered");
     return 0;
 }

@@ -35,6 +35,7 @@ struct gx_simt_faults {
     bool absent;            /* no device answers */
     uint64_t memory_bytes;  /* 0: no limit */
     uint64_t fail_after;    /* the entry after this many fails; 0: none does */
+    bool no_register;       /* host memory can't be registered */
     bool no_fused_epilogue; /* the matrix library knows none */
     uint32_t capability;    /* 0: 90 */
 };

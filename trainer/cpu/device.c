@@ -1,7 +1,6 @@
 /* The CPU behind trainer/device.h. */
 #include "device.h"
 
-#include <cblas.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <string.h>
 
 #include "cpu/adamw.h"
+#include "cpu/gemm.h"
 #include "cpu/gpt2.h"
 #include "cpu/parallel.h"
 
@@ -45,8 +45,7 @@ static void cpu_destroy(void *state)
 static int cpu_create(const struct gx_gpt2 *model, const struct gx_device_config *config,
                       void **out)
 {
-    /* gemm() divides the work itself; OpenBLAS's own threads would only spin beside ours. */
-    openblas_set_num_threads(1);
+    gx_gemm_start();
     gx_parallel_set_threads(config->threads);
     struct cpu *cpu = calloc(1, sizeof(*cpu));
     if (!cpu)

@@ -175,10 +175,15 @@ void gx_dev_host_free(void *memory)
     cudaFreeHost(memory);
 }
 
-int gx_dev_host_register(void *memory, size_t bytes)
+int gx_dev_host_register(void *memory, size_t bytes, const char **why)
 {
-    return check(cudaHostRegister(memory, bytes, cudaHostRegisterPortable | cudaHostRegisterMapped),
-                 "cudaHostRegister of the arena");
+    cudaError_t status =
+        cudaHostRegister(memory, bytes, cudaHostRegisterPortable | cudaHostRegisterMapped);
+    if (status == cudaSuccess)
+        return 0;
+    cudaGetLastError(); /* it is not one that stays */
+    *why = cudaGetErrorString(status);
+    return -ENOTSUP;
 }
 
 void gx_dev_host_unregister(void *memory)

@@ -63,8 +63,9 @@ void gx_dev_free(void *memory);
 int gx_dev_host_alloc(void **out, size_t bytes);
 void gx_dev_host_free(void *memory);
 
-/* The same for memory that exists, such as the arena: whole pages. It must be unregistered before it is unmapped. */
-int gx_dev_host_register(void *memory, size_t bytes);
+/* The same for memory that exists, such as the arena: whole pages. It must be unregistered before it is unmapped. A refusal is
+ * not kept as a failure: *why says what the runtime has against it. */
+int gx_dev_host_register(void *memory, size_t bytes, const char **why);
 void gx_dev_host_unregister(void *memory);
 
 /* ---- streams and events ---- */

@@ -4,6 +4,7 @@
 #include "cuda/state.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "cuda/encode.h"
 #include "cuda/outer.h"
@@ -16,16 +17,25 @@ static void outer_detach(void *state)
     gx_dev_sync(c->compute);
     gx_dev_sync(c->in);
     gx_dev_sync(c->out);
-    gx_dev_host_unregister(c->arena.memory);
+    if (c->registered)
+        gx_dev_host_unregister(c->arena.memory);
     c->arena.memory = NULL;
 }
 
 static int outer_attach(void *state, const struct gx_device_arena *arena)
 {
     struct gx_cuda *c = state;
-    int rc = gx_dev_host_register(arena->memory, arena->bytes);
-    if (rc != 0)
-        return rc;
+    const char *why;
+    c->registered = gx_dev_host_register(arena->memory, arena->bytes, &why) == 0;
+    if (!c->registered && c->config.outer == GX_OUTER_ON_HOST)
+        return gx_dev_fail(-ENOTSUP,
+                           "the GPU cannot reach the arena (cudaHostRegister: %s): leave out "
+                           "--outer-offload",
+                           why);
+    if (!c->registered)
+        fprintf(stderr,
+                "gx-train: the arena cannot be registered with the GPU (%s): copies are slower\n",
+                why);
     c->arena = *arena;
     *c->host_refused = 0;
     if (c->config.outer == GX_OUTER_ON_HOST) {

@@ -54,6 +54,7 @@ struct gx_cuda {
 
     /* the outer side */
     struct gx_device_arena arena; /* memory NULL: not attached */
+    bool registered;              /* the arena is: copies need no CPU */
     float *theta, *momentum;      /* the device's, or the arena's with GX_OUTER_ON_HOST */
     uint64_t
         piece_values; /* copies in, the outer step and copies out of neighbouring pieces overlap */

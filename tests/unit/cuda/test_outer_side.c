@@ -302,6 +302,25 @@ static void a_run_is_bit_equal_to_one_with_the_outer_side_on_the_host(void **sta
     release(&host);
 }
 
+static void an_arena_that_cannot_be_registered_is_copied_all_the_same(void **state)
+{
+    const struct fixture *f = *state;
+    struct gx_train_options o = options_of(f);
+    struct outcome pinned = run(f, &o, &gx_cuda_device);
+    gx_simt_faults.no_register = true;
+    struct outcome paged = run(f, &o, &gx_cuda_device);
+    assert_int_equal(pinned.rc, 0);
+    assert_int_equal(paged.rc, 0);
+    assert_memory_equal(paged.theta, pinned.theta, pinned.count * sizeof(float));
+    o.outer_offload = true;
+    struct outcome offload = run(f, &o, &gx_cuda_device);
+    gx_simt_faults.no_register = false;
+    assert_int_equal(offload.rc, -ENOTSUP);
+    assert_non_null(strstr(offload.failure.text, "--outer-offload"));
+    release(&pinned);
+    release(&paged);
+}
+
 static void a_gpu_that_fails_leaves_a_checkpoint_that_resumes(void **state)
 {
     const struct fixture *f = *state;
@@ -335,6 +354,8 @@ int main(void)
         cmocka_unit_test(what_is_not_finite_is_refused_once),
         cmocka_unit_test(the_outer_step_has_the_hosts_bits),
         cmocka_unit_test_setup_teardown(a_run_is_bit_equal_to_one_with_the_outer_side_on_the_host,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_arena_that_cannot_be_registered_is_copied_all_the_same,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_gpu_that_fails_leaves_a_checkpoint_that_resumes, set_up,
                                         tear_down),
