@@ -155,9 +155,9 @@ static void steps_of(uint64_t count, uint32_t shift)
             gx_adamw_step(&opt, p + first, m + first, v + first, grads.values + first,
                           o.decay.end[r] - first, o.decay.decays >> r & 1);
         optimizer_step(&o, &opt, 1, &grads, rounding);
-        array_near(&o.params, p, 1e-7f, 3e-7f, "params");
-        array_near(&o.moment1, m, 1e-8f, 3e-7f, "moment1");
-        array_near(&o.moment2, v, 1e-9f, 3e-7f, "moment2");
+        array_near(&o.params, p, 1e-6f, 1e-6f, "params");
+        array_near(&o.moment1, m, 1e-7f, 3e-7f, "moment1");
+        array_near(&o.moment2, v, 1e-8f, 3e-7f, "moment2");
         for (uint64_t i = 0; i < count; i++)
             copy[i] = rounding == GX_ROUND_NEAREST
                           ? dtype_rounded(GX_DTYPE_BF16, o.params.values[i])
