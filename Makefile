@@ -62,7 +62,8 @@ CUDA_BUILT   := $(if $(filter all,$(CUDA_ARCHS)),$(CUDA_LISTED),$(filter $(CUDA_
 # Machine code of each architecture; of the last one PTX as well, which later GPUs translate when the program starts.
 CUDA_GENCODE := $(foreach a,$(CUDA_BUILT),-gencode arch=compute_$(a),code=sm_$(a)) \
     -gencode arch=compute_$(lastword $(CUDA_BUILT)),code=compute_$(lastword $(CUDA_BUILT))
-NVCC_FLAGS   := -std=c++17 -O3 -ccbin $(CXX) --Werror all-warnings -Xcompiler=-Wall,-Wextra $(CUDA_GENCODE)
+# The host compiler's own warnings: the same sources are compiled by it, with all of them, for the emulation.
+NVCC_FLAGS   := -std=c++17 -O3 -ccbin $(CXX) --Werror all-warnings $(CUDA_GENCODE)
 CUDA_LIBS    := -L$(CUDA_ROOT)/lib64 -L$(CUDA_ROOT)/lib -lcudart_static -ldl -lrt -lstdc++
 endif
 
