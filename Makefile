@@ -67,6 +67,10 @@ NVCC_FLAGS   := -std=c++17 -O3 -ccbin $(CXX) --Werror all-warnings $(CUDA_GENCOD
 CUDA_LIBS    := -L$(CUDA_ROOT)/lib64 -L$(CUDA_ROOT)/lib -lcudart_static -ldl -lrt -lstdc++
 endif
 
+# MPI is optional: several ranks in a site (docs/training.md). Only the plugin is linked with it, by MPI's own compiler.
+MPICC ?= mpicc
+HAVE_MPI := $(if $(filter no,$(MPI)),,$(shell command -v $(MPICC)))
+
 INCLUDES := -Idataplane -Idataplane/api -Itrainer -Itools -Icontrol -Itests -I.
 # -ffp-contract=off: a fused multiply-add rounds once instead of twice, and sites must agree on every bit.
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
@@ -87,11 +91,11 @@ DPDK_SRC  := $(wildcard dataplane/port/eal.c dataplane/port/device.c dataplane/p
     tests/unit/port/test_dpdk*.c tests/bench/dpdk*.c)
 GXD_SRC   := $(if $(HAVE_DPDK),$(GXD_SRC),$(filter-out $(DPDK_SRC),$(GXD_SRC)))
 CTL_SRC   := $(wildcard control/*.c control/*/*.c)
-TRAIN_SRC := $(wildcard trainer/*.c trainer/model/*.c trainer/cpu/*.c)
+TRAIN_SRC := $(filter-out trainer/ranks/mpi.c,$(wildcard trainer/*.c trainer/model/*.c trainer/cpu/*.c trainer/ranks/*.c))
 # The trainer on a GPU. cuda/*.c and the kernels make libgxcuda.a; with the twins of the runtime and of the matrix library
 # in tests/simt/, and the kernels compiled for the host, they make libgxsimt.a, which tests/unit/cuda/ is linked with.
 CUDA_CU   := $(wildcard trainer/cuda/*.cu)
-CUDA_TWIN := $(patsubst %,trainer/cuda/%.c,dev matmul load cublaslt_check)
+CUDA_TWIN := $(patsubst %,trainer/cuda/%.c,dev matmul load sum cublaslt_check)
 CUDA_SRC  := $(wildcard trainer/cuda/*.c)
 SIMT_SRC  := $(filter-out $(CUDA_TWIN),$(CUDA_SRC)) $(wildcard tests/simt/*.c)
 SIMT_CXX  := $(wildcard tests/simt/*.cpp) $(filter-out tests/unit/cuda/test_%,$(wildcard tests/unit/cuda/*.cpp))
@@ -131,6 +135,7 @@ SIM_LIB   := $(call lib,gxsim,$(SIM_SRC))
 TOOL_LIBS := $(foreach d,$(TOOL_DIRS),$(call lib,$(call tool_name,$(d)),$(call tool_src,$(d))))
 HELP_LIB  := $(if $(HELP_SRC),$(B)/lib/libgxunit.a)
 GX_SO     := $(if $(GX_LIB),$(B)/lib/libgx.so)
+MPI_SO    := $(if $(HAVE_MPI),$(B)/lib/gx-train-mpi.so)
 BASE_LIBS := $(GXD_LIB) $(CORE_LIB) $(GX_LIB)
 ALL_LIBS  := $(BASE_LIBS) $(CTL_LIB) $(TRAIN_LIB) $(TOOL_LIBS) $(SIM_LIB)
 
@@ -206,7 +211,7 @@ GPU_TESTS := $(filter-out tests/unit/cuda/test_simt.c tests/unit/cuda/test_devic
 GPU_BENCH := $(patsubst %,tests/gpu/%.c,train kernels step)
 GPU_PARTS := $(filter-out $(GPU_BENCH),$(wildcard tests/gpu/*.c tests/gpu/bare/*.c)) \
     $(filter-out tests/unit/cuda/test_% %/fault.c,$(wildcard tests/unit/cuda/*.c)) \
-    $(patsubst %,trainer/%.c,failure outer philox) $(wildcard trainer/model/*.c) \
+    $(patsubst %,trainer/%.c,failure outer philox ranks ranks/tcp ranks/nccl) $(wildcard trainer/model/*.c) \
     $(filter-out %/gemm.c,$(wildcard trainer/cpu/*.c)) $(GX_SRC)
 GPU_OBJ   := $(patsubst %.c,$(B)/gpu/obj/%.o,$(GPU_PARTS)) $(if $(CUDA_LIB),$(CUDA_LIB))
 GPU_BIN   := $(patsubst %.c,$(B)/gpu/%,$(notdir $(GPU_TESTS) $(GPU_BENCH)))
@@ -240,7 +245,7 @@ bytes: $(B)/tests/bytes/bytes
 
 all: build parts ## build everything into build/ (the default)
 
-build: $(BIN) $(GX_SO)
+build: $(BIN) $(GX_SO) $(MPI_SO)
 
 tests: $(UNIT_BIN) $(INTEG_BIN) $(BENCH_BIN) $(SIMT_TRAIN)
 
@@ -255,6 +260,9 @@ FILES = $(SRC) $(HELP_SRC) $(CUDA_CU) $(SIMT_SRC) $(SIMT_CXX) $(SIMT_CU)
 $(B)/.files: FORCE
 	@mkdir -p $(B)
 	@echo '$(FILES)' | cmp -s - $@ || echo '$(FILES)' > $@
+$(B)/.mpi: FORCE
+	@mkdir -p $(B)
+	@readlink -f '$(HAVE_MPI)' | cmp -s - $@ || readlink -f '$(HAVE_MPI)' > $@
 
 $(B)/obj/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
@@ -312,6 +320,13 @@ $(B)/lib/libgx.so: $(call obj,$(GX_SRC)) $(B)/lib/libgx.map $(B)/.files
 	    $(call obj,$(GX_SRC)) -lm -o $@
 	@ln -sf libgx.so $@.$(SOVERSION)
 
+# gx-train loads this when mpirun started it. gx_fail() comes along, because a program shows a plugin nothing of its own.
+$(B)/lib/gx-train-mpi.so: trainer/ranks/mpi.c trainer/failure.c $(wildcard trainer/ranks/*.h) trainer/ranks.h trainer/failure.h \
+    $(B)/.flags $(B)/.mpi
+	@mkdir -p $(@D)
+	$(call say,MPI,$@)
+	$(Q)MPICH_CC='$(CC)' OMPI_CC='$(CC)' $(MPICC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fPIC -shared $(filter %.c,$^) -o $@
+
 -include $(patsubst %.c,$(B)/obj/%.d,$(SRC) $(UNIT_SRC) $(HELP_SRC) $(INTEG_SRC) $(BENCH_SRC) tests/bytes/bytes.c) \
     $(patsubst %.c,$(B)/gpu/obj/%.d,$(GPU_PARTS) $(GPU_TESTS) $(GPU_BENCH)) $(B)/obj/simt/main.d $(UNIT_CXX:%.cpp=$(B)/obj/%.d) $(CUDA_OBJ:.o=.d) $(SIMT_OBJ:.o=.d)
 
@@ -325,6 +340,7 @@ CUDA_SAYS = $(if $(CUDA_LIB),(nvcc: $(NVCC); GPUs: $(addprefix sm_,$(CUDA_BUILT)
 parts: | build
 	@$(foreach p,$(PROGRAMS),echo '$(call found,$(filter %/$(p),$(BIN))) $(p)';)
 	@echo '$(call found,$(HAVE_DPDK)) DPDK $(if $(HAVE_DPDK),$(shell pkg-config --modversion libdpdk),(libdpdk-dev; without it ports are kernel UDP only))'
+	@echo '$(call found,$(MPI_SO)) MPI $(if $(MPI_SO),($(HAVE_MPI)),(mpich, libmpich-dev; without it ranks meet over TCP only))'
 	@echo '$(call found,$(call has_cpu,avx2)) AVX2 on this machine (else plain C, the same bytes)'
 	@echo '$(call found,$(call has_cpu,avx512bw)) AVX-512 on this machine'
 	@echo '$(call found,$(call has_cpu,gfni)) GFNI on this machine'
@@ -341,9 +357,9 @@ deps: ## install with apt what is missing (silent when all is there); CUDA=1: nv
 deps-lint:
 	@tests/deps.sh base lint
 
-demo: deps ## train one model at several sites: SITES=2 LOSS=0.01 DELAY=25ms RATE=200Mbit ROUNDS=10 PORT=af_xdp|udp
+demo: deps ## train one model at several sites: SITES=2 RANKS=1 LOSS=0.01 DELAY=25ms RATE=200Mbit ROUNDS=10 PORT=af_xdp|udp
 	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
-	@SITES='$(SITES)' LOSS='$(LOSS)' DELAY='$(DELAY)' RATE='$(RATE)' ROUNDS='$(ROUNDS)' PORT='$(PORT)' \
+	@SITES='$(SITES)' RANKS='$(RANKS)' LOSS='$(LOSS)' DELAY='$(DELAY)' RATE='$(RATE)' ROUNDS='$(ROUNDS)' PORT='$(PORT)' \
 	    $(PYTHON) tools/demo/demo.py --build $(B)
 
 test: deps ## everything: unit tests (twice, once with sanitizers), simulator, integration tests
@@ -417,6 +433,7 @@ install: build dist ## into $(DESTDIR)$(PREFIX)
 	install -m 755 $(wildcard $(addprefix $(B)/bin/,$(PROGRAMS))) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(B)/lib/libgx.a $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(B)/lib/libgx.so $(DESTDIR)$(PREFIX)/lib/libgx.so.$(SOVERSION)
+	$(if $(MPI_SO),install -m 755 $(MPI_SO) $(DESTDIR)$(PREFIX)/lib)
 	ln -sf libgx.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libgx.so
 	install -m 644 dataplane/api/gx.h dataplane/api/errors.def $(DESTDIR)$(PREFIX)/include
 	install -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/gx
@@ -429,7 +446,7 @@ install: build dist ## into $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS))
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/,libgx.a libgx.so libgx.so.$(SOVERSION))
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/,libgx.a libgx.so libgx.so.$(SOVERSION) gx-train-mpi.so)
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/,gx.h errors.def)
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(addsuffix .1,gx-train gx-perf gx-wan gx-tokens))
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,gxd.8 gxctl.8)

@@ -58,6 +58,7 @@ static json_t *link_json(const struct gx_snapshot *s, uint32_t peer)
     json_object_set_new(object, "loss", json_real((double)link[GX_LINK_loss_ppm] / 1e6));
     json_object_set_new(object, "burst_packets",
                         json_real((double)link[GX_LINK_burst_milli] / 1e3));
+    gx_json_u64(object, "allowed_bps", link[GX_LINK_allowed_bps]);
     gx_json_u64(object, "sent_bytes", link[GX_LINK_sent_bytes_total]);
     gx_json_u64(object, "redundant_bytes", link[GX_LINK_sent_redundant_bytes_total]);
     gx_json_u64(object, "received_bytes", link[GX_LINK_received_bytes_total]);

@@ -295,6 +295,15 @@ static int set_log_level(struct loader *l, const char *text)
                           "log.level: '%s' is not error, warn, info or debug", text);
 }
 
+static int set_rate_control(struct loader *l, const char *text)
+{
+    l->config->rate_algorithm = gx_rate_find(text);
+    if (l->config->rate_algorithm)
+        return 0;
+    return gx_config_fail(l->file, l->file->lines[GX_KEY_rate_control],
+                          "rate_control: '%s' is none of path, fixed", text);
+}
+
 static int set_security(struct loader *l, const char *text)
 {
     if (strcmp(text, "none") != 0)
@@ -332,6 +341,10 @@ static int set_value(struct loader *l, enum gx_config_key key, const char *text)
         return set_rate(l, key, text, &c->rate_bps);
     case GX_KEY_recv_rate:
         return set_rate(l, key, text, &c->recv_rate_bps);
+    case GX_KEY_rate_control:
+        return set_rate_control(l, text);
+    case GX_KEY_loss_floor:
+        return set_count(l, key, text, 0, 50, &c->loss_floor_percent);
     case GX_KEY_memory:
         return set_memory(l, text);
     case GX_KEY_mtu:

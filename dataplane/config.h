@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "gx.h"
+#include "lane/rate.h"
 
 #define GX_CONFIG_PATH_MAX 108 /* sun_path */
 #define GX_CONFIG_ADDRESS_MAX 64
@@ -41,7 +42,9 @@ struct gx_config {
     uint64_t rewind_after_ns; /* 600 s */
     uint32_t start_sites;     /* default: all */
     uint32_t min_sites;       /* 1 */
-    uint32_t keep_rounds;     /* 2 */
+    const struct gx_rate_algorithm *rate_algorithm;
+    uint32_t loss_floor_percent; /* 15 */
+    uint32_t keep_rounds;        /* 2 */
     enum gx_log_level log_level;
     uint64_t given; /* bit per key of config.def: it stands in the file, or was set since */
     uint32_t site_count;

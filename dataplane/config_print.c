@@ -100,6 +100,10 @@ const char *gx_config_value(const struct gx_config *c, int key, char *out)
         return print_rate(out, c->rate_bps);
     case GX_KEY_recv_rate:
         return print_rate(out, c->recv_rate_bps);
+    case GX_KEY_rate_control:
+        return print_text(out, c->rate_algorithm->name);
+    case GX_KEY_loss_floor:
+        return print_count(out, c->loss_floor_percent);
     case GX_KEY_memory:
         return print_bytes(out, c->memory_bytes);
     case GX_KEY_mtu:

@@ -102,6 +102,8 @@ static int links_configure(struct gxd *gxd)
     }
     links->rate_bps = config->rate_bps;
     links->recv_rate_bps = config->recv_rate_bps;
+    links->rate_algorithm = config->rate_algorithm;
+    links->loss_floor = config->loss_floor_percent / 100.0;
     links->mtu = config->mtu;
     links->shard_bytes = shard_bytes(config->mtu, v6);
     links->incarnation = random_u64();

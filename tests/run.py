@@ -251,6 +251,8 @@ def sim_tests(build_dir, seeds, san):
         for a in range(first, last + 1, count):
             b = min(a + count - 1, last)
             yield f"{program} seeds {a}-{b}", one_test(f"seeds {a}-{b}"), [path, "--seeds", f"{a}-{b}"], environment(san)
+    if not san:
+        yield "rate_sim", one_test("every scene"), [os.path.join(ROOT, build_dir, "bin/rate_sim")], environment()
 
 
 def integration_tests():

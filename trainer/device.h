@@ -6,6 +6,9 @@
  *           outer step, reading and writing the arena by DMA: `outer`. Without it trainer/shared.c does that on the host.
  * Tokens    inputs and targets are [batch][context], targets shifted by one.
  * Threads   one caller at a time.
+ * Ranks     with config.ranks, step() is collective: it adds up the gradients and losses of all ranks and takes their
+ *           mean before it clips, so that every rank makes the same update and returns the same loss or -EDOM. All other
+ *           functions are this rank's own. team.h makes one device of many such.
  * Errors    0 or -errno; -EDOM: loss or gradient is not finite, and nothing was updated. For all others describe() has
  *           the line for the user, until the next call.
  */
@@ -19,6 +22,8 @@
 #include "gx.h"
 #include "model/gpt2.h"
 
+struct gx_ranks;
+
 /* In what the model is computed; parameters are FP32 in any case. DEFAULT: bf16 on a GPU, FP32 on a CPU. */
 enum gx_precision { GX_PRECISION_DEFAULT, GX_PRECISION_FP32, GX_PRECISION_TF32, GX_PRECISION_BF16 };
 
@@ -30,7 +35,7 @@ enum gx_recompute { GX_RECOMPUTE_NONE, GX_RECOMPUTE_CHEAP, GX_RECOMPUTE_LAYERS }
 enum gx_outer_place { GX_OUTER_NONE, GX_OUTER_ON_DEVICE, GX_OUTER_ON_HOST };
 
 struct gx_device_config {
-    uint32_t batch;
+    uint32_t batch;   /* this rank's rows */
     uint32_t threads; /* of a CPU */
     uint32_t gpu;     /* its number */
     enum gx_precision precision;
@@ -40,7 +45,8 @@ struct gx_device_config {
     enum gx_format format;       /* of contributions, where there is an outer side */
     float beta1, beta2, epsilon; /* AdamW */
     float weight_decay;
-    float clip_norm; /* of all gradients together */
+    float clip_norm;        /* of all gradients together */
+    struct gx_ranks *ranks; /* NULL: this device alone computes the whole batch */
 };
 
 enum gx_device_array { GX_PARAMS, GX_MOMENT1, GX_MOMENT2, GX_DEVICE_ARRAY_COUNT };
@@ -55,6 +61,7 @@ struct gx_device_arena {
 
 /* encode() and apply() only start: settle() says when the arena holds what they make. One at a time. */
 struct gx_device_outer {
+    /* -ENOSYS: this device has no outer side after all (one of several ranks' whose own devices have none). */
     int (*attach)(void *state, const struct gx_device_arena *arena);
     void (*detach)(void *state); /* before the arena is unmapped; waits for what was started */
 

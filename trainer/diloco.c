@@ -156,6 +156,9 @@ static int log_round(struct diloco *d, struct gx_record *record, bool local_diff
             return fail_device(d, rc);
     }
     gx_outer_digest(record->digest, d->theta, d->momentum, d->count);
+    rc = gx_train_compare_ranks(t, record);
+    if (rc != 0)
+        return rc;
     gx_trainlog_round(&t->log, record);
     return 0;
 }
@@ -319,6 +322,8 @@ static int wait_event(struct diloco *d, int timeout_ms)
         d->report_ns = now + REPORT_NS;
     }
     report_waiting(d, now);
+    if (d->train->ranks && gx_ranks_check(d->train->ranks) != 0)
+        return gx_fail(&d->train->failure, -ECONNRESET, "round %" PRIu64, round);
     if (d->reoffer_ns != 0 && now >= d->reoffer_ns) {
         d->reoffer_ns = 0;
         d->offered = false;
@@ -341,7 +346,9 @@ static int offer(struct diloco *d)
     void *buffer = gx_contribution(d->gx, FRAGMENT, open_round(d));
     if (!buffer)
         return wait_event(d, 10);
-    int rc = gx_shared_encode(&d->shared, buffer);
+    int rc = gx_train_compare_ranks(t, NULL);
+    if (rc == 0)
+        rc = gx_shared_encode(&d->shared, buffer);
     if (rc != 0)
         return rc;
     const uint64_t now = gx_train_now_ns();
@@ -432,7 +439,7 @@ static int publish_start(struct diloco *d)
     rc = gx_shared_load(&d->shared);
     if (rc != 0)
         return rc;
-    gx_trainlog_start(&t->log, &t->options, t->device->name, d->count,
+    gx_trainlog_start(&t->log, &t->options, t->device_name, d->count,
                       gx_site_name(d->gx, gx_site_index(d->gx)), t->state.round);
     rc = publish(d);
     if (rc != 0 || resumed)

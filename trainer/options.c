@@ -45,7 +45,7 @@ static const struct option options_table[] = {
     {"--seed", "N", U64, AT(seed), 0, U64_MAX, "initial weights and order of the data [1]"},
     {"--device", "NAME", DEVICE, AT(device), 0, 0,
      "cuda, cpu, or auto: a GPU if one answers [auto]"},
-    {"--gpu", "N", U32, AT(gpu), 0, 1023, "number of the GPU [LOCAL_RANK, or 0]"},
+    {"--gpu", "N", U32, AT(gpu), 0, 1023, "number of the GPU [the rank's place on its machine]"},
     {"--threads", "N", U32, AT(threads), 1, 1024, "CPU threads [OMP_NUM_THREADS, or 1]"},
     {"--precision", "NAME", PRECISION, AT(precision), 0, 0,
      "of a GPU: bf16 (with FP32 masters), tf32 or fp32 [bf16; a CPU has fp32]"},
@@ -72,13 +72,17 @@ static const struct option options_table[] = {
 
 void gx_train_options_help(FILE *out)
 {
-    fputs("usage: gx-train --data FILE --val FILE [-s SOCKET --run NAME] [option …]\n\n"
-          "Trains a GPT-2 on this site's text. With -s it takes part in a run through the gxd "
-          "behind\n"
-          "SOCKET (DiLoCo: inner steps, exchange, outer step); without, it trains alone with the "
-          "same\n"
-          "inner steps.\n\n",
-          out);
+    fputs(
+        "usage: gx-train --data FILE --val FILE [-s SOCKET --run NAME] [option …]\n\n"
+        "Trains a GPT-2 on this site's text. With -s it takes part in a run through the gxd "
+        "behind\n"
+        "SOCKET (DiLoCo: inner steps, exchange, outer step); without, it trains alone with the "
+        "same\n"
+        "inner steps. Several processes train together as one site, each with its part of a batch, "
+        "when\n"
+        "mpirun starts them, or RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT are set, as torchrun "
+        "does.\n\n",
+        out);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options_table[i];
         int used = fprintf(out, "  %s %s", o->name, o->value);
@@ -198,6 +202,7 @@ static void set_defaults(struct gx_train_options *o)
         .rounds = 10,
         .seed = 1,
         .threads = 1,
+        .gpu = GX_GPU_OWN,
         .lr = 0.002f,
         .warmup_steps = 50,
         .format = GX_FP32,
@@ -210,10 +215,6 @@ static void set_defaults(struct gx_train_options *o)
     long threads = omp ? strtol(omp, NULL, 10) : 0;
     if (threads >= 1 && threads <= 1024)
         o->threads = (uint32_t)threads;
-    const char *local = getenv("LOCAL_RANK");
-    long gpu = local ? strtol(local, NULL, 10) : 0;
-    if (gpu >= 0 && gpu < 1024)
-        o->gpu = (uint32_t)gpu;
 }
 
 static int check(const struct gx_train_options *o, struct gx_failure *failure)

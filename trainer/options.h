@@ -11,6 +11,8 @@
 #include "gx.h"
 #include "model/gpt2.h"
 
+#define GX_GPU_OWN UINT32_MAX /* the place of this rank among those of its machine */
+
 enum gx_device_choice { GX_DEVICE_AUTO, GX_DEVICE_CPU, GX_DEVICE_CUDA };
 
 struct gx_train_options {

@@ -20,7 +20,7 @@ static int attach(struct gx_shared *s, struct gx *gx)
     arena.momentum = s->momentum;
     int rc = s->outer->attach(t->device_state, &arena);
     if (rc != 0)
-        return gx_train_fail_device(t, rc, "the arena");
+        return rc == -ENOSYS ? rc : gx_train_fail_device(t, rc, "the arena");
     s->attached = true;
     return 0;
 }
@@ -33,8 +33,10 @@ int gx_shared_init(struct gx_shared *s, struct gx_train *t, struct gx *gx)
         .theta = gx_theta(gx, FRAGMENT),
         .momentum = gx_momentum(gx, FRAGMENT),
     };
-    if (s->outer)
-        return attach(s, gx);
+    int rc = s->outer ? attach(s, gx) : -ENOSYS;
+    if (rc != -ENOSYS)
+        return rc;
+    s->outer = NULL;
     s->delta = calloc(t->model.param_count, sizeof(float));
     if (s->delta)
         return 0;

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "sample.h"
+#include "team.h"
 
 uint64_t gx_train_now_ns(void)
 {
@@ -36,14 +37,13 @@ static int allocate(struct gx_train *t)
 int gx_train_fail_device(struct gx_train *t, int rc, const char *doing)
 {
     const struct gx_device *d = t->device;
-    return gx_fail(&t->failure, rc, "device %s: %s: %s", d->name, doing,
+    return gx_fail(&t->failure, rc, "device %s: %s: %s", t->device_name, doing,
                    d->describe ? d->describe(t->device_state, rc) : strerror(-rc));
 }
 
-static int create_device(struct gx_train *t)
+struct gx_device_config gx_train_device_config(const struct gx_train_options *o)
 {
-    const struct gx_train_options *o = &t->options;
-    const struct gx_device_config config = {
+    return (struct gx_device_config){
         .batch = o->batch,
         .threads = o->threads,
         .gpu = o->gpu,
@@ -60,24 +60,44 @@ static int create_device(struct gx_train *t)
         .weight_decay = 0.1f,
         .clip_norm = 1.0f,
     };
+}
+
+static void say_machine(const struct gx_train *t)
+{
+    if (t->device->machine)
+        fprintf(stderr, "gx-train: %s\n", t->device->machine(t->device_state));
+}
+
+static int create_device(struct gx_train *t)
+{
+    const struct gx_device_config config = gx_train_device_config(&t->options);
+    if (t->ranks) {
+        const struct gx_device *each = t->device;
+        t->device = &gx_team_device;
+        int rc = gx_team_create(t->ranks, each, &t->model, &config, &t->device_state, &t->failure);
+        if (rc == 0)
+            say_machine(t);
+        return rc;
+    }
     int rc = t->device->create(&t->model, &config, &t->device_state);
     if (rc != 0) {
         char model[96];
         snprintf(model, sizeof(model), "%" PRIu64 " parameters, --batch %u, --context %u",
-                 t->model.param_count, o->batch, o->model.context);
+                 t->model.param_count, t->options.batch, t->options.model.context);
         return gx_train_fail_device(t, rc, model);
     }
-    if (t->device->machine)
-        fprintf(stderr, "gx-train: %s\n", t->device->machine(t->device_state));
+    say_machine(t);
     return 0;
 }
 
 int gx_train_init(struct gx_train *t, const struct gx_train_options *options,
-                  const struct gx_device *device, FILE *table)
+                  const struct gx_device *device, struct gx_ranks *ranks, FILE *table)
 {
     memset(t, 0, sizeof(*t));
     t->options = *options;
     t->device = device;
+    t->device_name = device->name;
+    t->ranks = ranks;
     t->started_ns = gx_train_now_ns();
     t->schedule = (struct gx_schedule){options->lr, options->warmup_steps,
                                        options->inner_steps * options->rounds};
@@ -93,6 +113,7 @@ int gx_train_init(struct gx_train *t, const struct gx_train_options *options,
         rc = create_device(t);
     if (rc == 0)
         rc = gx_trainlog_open(&t->log, options->json_path, table, &t->failure);
+    t->log.rank_count = ranks ? ranks->count : 1;
     return rc;
 }
 
@@ -164,6 +185,18 @@ int gx_train_validate(struct gx_train *t, double *loss)
         sum += (double)one;
     }
     *loss = sum / count;
+    return 0;
+}
+
+int gx_train_compare_ranks(struct gx_train *t, struct gx_record *record)
+{
+    const char(*digests)[GX_OUTER_DIGEST_CHARS] = NULL;
+    int rc = t->ranks ? gx_team_digest(t->device_state, &digests) : 0;
+    if (rc != 0)
+        return gx_fail(&t->failure, rc, "after inner step %" PRIu64 ": comparing the ranks",
+                       t->state.steps);
+    if (record)
+        record->rank_digests = digests;
     return 0;
 }
 
@@ -261,6 +294,9 @@ static int record_alone(struct gx_train *t, enum gx_outcome outcome)
     if (rc != 0)
         return gx_train_fail_device(t, rc, "copy of parameters");
     gx_outer_digest(record.digest, t->params, NULL, t->model.param_count);
+    rc = gx_train_compare_ranks(t, &record);
+    if (rc != 0)
+        return rc;
     gx_trainlog_round(&t->log, &record);
     return 0;
 }
@@ -271,7 +307,7 @@ int gx_train_alone(struct gx_train *t)
     if (rc < 0)
         return rc;
     const bool resumed = rc == 1;
-    gx_trainlog_start(&t->log, &t->options, t->device->name, t->model.param_count, NULL,
+    gx_trainlog_start(&t->log, &t->options, t->device_name, t->model.param_count, NULL,
                       t->state.round);
     if (!resumed) {
         rc = gx_train_start(t);

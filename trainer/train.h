@@ -17,6 +17,7 @@
 #include "device.h"
 #include "failure.h"
 #include "options.h"
+#include "ranks.h"
 #include "trainlog.h"
 #include "schedule.h"
 
@@ -25,6 +26,8 @@ struct gx_train {
     struct gx_gpt2 model;
     const struct gx_device *device;
     void *device_state;
+    const char *device_name; /* of each rank's */
+    struct gx_ranks *ranks;  /* NULL: this process alone trains */
     struct gx_tokens data, val;
     struct gx_schedule schedule;
     uint16_t *inputs, *targets; /* [batch][context] */
@@ -41,9 +44,13 @@ struct gx_train {
     uint64_t tokens_total;
 };
 
-/* Opens everything that the options name. `table` gets the rows, usually stdout. */
+/* Opens everything that the options name. `ranks`, whose rank 0 this is, compute on such a device each; NULL: alone.
+ * `table` gets the rows, usually stdout. */
 int gx_train_init(struct gx_train *train, const struct gx_train_options *options,
-                  const struct gx_device *device, FILE *table);
+                  const struct gx_device *device, struct gx_ranks *ranks, FILE *table);
+
+/* What a device gets to know of the options. */
+struct gx_device_config gx_train_device_config(const struct gx_train_options *options);
 void gx_train_fini(struct gx_train *train);
 
 /* The failure of a device's function while `doing`: `rc`, with the device's own line. */
@@ -54,6 +61,9 @@ int gx_train_step(struct gx_train *train);
 
 /* The mean loss of the device's parameters on the validation batches. */
 int gx_train_validate(struct gx_train *train, double *loss);
+
+/* Fails unless all ranks have the same parameters; their digests go to `record`, if there is one. */
+int gx_train_compare_ranks(struct gx_train *train, struct gx_record *record);
 
 /* Starts a record with what the inner steps since the last one gave. */
 void gx_train_record(struct gx_train *train, struct gx_record *record);

@@ -19,7 +19,7 @@ const char *gx_outcome_name(enum gx_outcome outcome)
 int gx_trainlog_open(struct gx_trainlog *log, const char *json_path, FILE *table,
                      struct gx_failure *failure)
 {
-    *log = (struct gx_trainlog){.table = table};
+    *log = (struct gx_trainlog){.table = table, .rank_count = 1};
     if (!json_path)
         return 0;
     log->json = fopen(json_path, "ae");
@@ -71,6 +71,9 @@ void gx_trainlog_start(struct gx_trainlog *log, const struct gx_train_options *o
             " parameters; %s%s\n",
             o->model.layers, o->model.width, o->model.heads, o->model.context, o->model.vocab,
             param_count, site ? "site " : "alone", site ? site : "");
+    if (log->rank_count > 1)
+        fprintf(log->table, "%u ranks, each with %u sequences of a batch of %u\n", log->rank_count,
+                o->batch / log->rank_count, o->batch);
     fflush(log->table);
     FILE *j = log->json;
     if (!j)
@@ -92,6 +95,7 @@ void gx_trainlog_start(struct gx_trainlog *log, const struct gx_train_options *o
     fputs(",\"device\":", j);
     put_string(j, device);
     put_count(j, "threads", o->threads);
+    put_count(j, "ranks", log->rank_count);
     put_number(j, "lr", (double)o->lr);
     put_count(j, "warmup_steps", o->warmup_steps);
     put_number(j, "outer_lr", (double)o->outer_lr);
@@ -104,7 +108,7 @@ void gx_trainlog_start(struct gx_trainlog *log, const struct gx_train_options *o
     fflush(j);
 }
 
-static void write_json(FILE *j, const struct gx_record *r)
+static void write_json(FILE *j, const struct gx_record *r, uint32_t rank_count)
 {
     fprintf(j, "{\"type\":\"round\",\"round\":%" PRIu64 ",\"outcome\":\"%s\"", r->round,
             gx_outcome_name(r->outcome));
@@ -133,6 +137,11 @@ static void write_json(FILE *j, const struct gx_record *r)
     }
     fputs("],\"digest\":", j);
     put_string(j, r->digest);
+    for (uint32_t i = 0; r->rank_digests && i < rank_count; i++) {
+        fputs(i == 0 ? ",\"rank_digests\":[" : ",", j);
+        put_string(j, r->rank_digests[i]);
+        fputs(i + 1 == rank_count ? "]" : "", j);
+    }
     fputs("}\n", j);
     fflush(j);
 }
@@ -162,7 +171,7 @@ void gx_trainlog_round(struct gx_trainlog *log, const struct gx_record *record)
 {
     write_row(log, record);
     if (log->json)
-        write_json(log->json, record);
+        write_json(log->json, record, log->rank_count);
 }
 
 void gx_trainlog_end(struct gx_trainlog *log, uint64_t rounds, double seconds, uint64_t tokens)

@@ -39,11 +39,14 @@ struct gx_record {
     char cohort[GX_SITES_MAX][GX_NAME_MAX];
     uint32_t cohort_count;
     char digest[GX_OUTER_DIGEST_CHARS];
+    const char (
+        *rank_digests)[GX_OUTER_DIGEST_CHARS]; /* of each rank's parameters; NULL: one rank */
 };
 
 struct gx_trainlog {
     FILE *json; /* NULL: none */
     FILE *table;
+    uint32_t rank_count;
     bool heading_written;
 };
 

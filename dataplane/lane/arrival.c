@@ -39,6 +39,7 @@ void gx_arrival_session(struct gx_arrival *arrival, const struct gx_replay *old)
 {
     if (old != NULL)
         judge(arrival, old, old->highest);
+    arrival->received = 0;
     arrival->cursor = 0;
     arrival->in_burst = false;
     arrival->snap_ns = 0;
@@ -79,6 +80,7 @@ static void note_lateness(struct gx_arrival *arrival, uint32_t clock_us, uint64_
 void gx_arrival_packet(struct gx_arrival *arrival, const struct gx_replay *replay, uint64_t number,
                        uint32_t clock_us, uint64_t now)
 {
+    arrival->received++;
     /* What leaves the replay window with this number must be judged while it can be seen. */
     if (number > GX_REPLAY_WINDOW / 2 + replay->highest ||
         number > GX_REPLAY_WINDOW / 2 + arrival->cursor)

@@ -16,6 +16,7 @@ struct gx_arrival {
     uint64_t expected; /* judged numbers, all sessions together */
     uint64_t lost;
     uint64_t bursts;
+    uint32_t received;        /* in this session, modulo 2^32 */
     uint64_t cursor;          /* numbers of this session up to it are judged */
     bool in_burst;            /* the number at the cursor is missing */
     uint64_t snap_highest;    /* highest number at … */

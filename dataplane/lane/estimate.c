@@ -5,6 +5,19 @@
 #define COLD_PACKETS 1000.0
 #define BURST_MAX 100000.0 /* a peer may say anything; the depth of interleaving follows from it */
 
+static void standing_learn(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t now)
+{
+    uint64_t *standing = estimate->standing_ns;
+
+    if (now - estimate->standing_period_ns >= estimate->rtt_ns) {
+        estimate->standing_period_ns = now;
+        standing[1] = standing[0];
+        standing[0] = 0;
+    }
+    if (standing[0] == 0 || sample_ns < standing[0])
+        standing[0] = sample_ns;
+}
+
 void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t now)
 {
     if (sample_ns == 0)
@@ -20,6 +33,14 @@ void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t 
     }
     if (estimate->rtt_min_ns[0] == 0 || sample_ns < estimate->rtt_min_ns[0])
         estimate->rtt_min_ns[0] = sample_ns;
+    standing_learn(estimate, sample_ns, now);
+}
+
+uint64_t gx_estimate_standing_ns(const struct gx_estimate *estimate)
+{
+    const uint64_t *standing = estimate->standing_ns;
+
+    return standing[1] != 0 && standing[1] < standing[0] ? standing[1] : standing[0];
 }
 
 uint64_t gx_estimate_rtt_min_ns(const struct gx_estimate *estimate)

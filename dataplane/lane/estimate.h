@@ -7,9 +7,11 @@
 #include <stdint.h>
 
 struct gx_estimate {
-    uint64_t rtt_ns;        /* smoothed (RFC 6298); 0: unknown */
-    uint64_t rtt_min_ns[2]; /* smallest of these 10 s and of those before */
-    uint64_t rtt_period_ns; /* when these 10 s began */
+    uint64_t rtt_ns;         /* smoothed (RFC 6298); 0: unknown */
+    uint64_t rtt_min_ns[2];  /* smallest of these 10 s and of those before */
+    uint64_t rtt_period_ns;  /* when these 10 s began */
+    uint64_t standing_ns[2]; /* smallest of this round trip and of the one before */
+    uint64_t standing_period_ns;
     /* Decayed sums, and the totals of the peer's at which they stand. */
     double expected;
     double lost;
@@ -24,6 +26,8 @@ void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t 
 void gx_estimate_totals(struct gx_estimate *estimate, uint64_t expected, uint64_t lost,
                         uint64_t bursts);
 uint64_t gx_estimate_rtt_min_ns(const struct gx_estimate *estimate);
+/* The smallest sample of the last one to two round trips: of a path with jitter, what its queue adds; 0: unknown. */
+uint64_t gx_estimate_standing_ns(const struct gx_estimate *estimate);
 
 /* Fewer than 1,000 packets judged: loss and burst say nothing yet. */
 bool gx_estimate_cold(const struct gx_estimate *estimate);

@@ -7,15 +7,17 @@
 #define WINDOW_UNKNOWN_NS 10000000ull
 #define PROBE_IDLE_NS 500000000ull  /* after the last feedback: half of what starts a handshake */
 #define PROBE_RETRY_NS 125000000ull /* after a probe that is not answered */
+#define TAIL_PROBES_QUICK 100
 #define TAIL_WAIT_MAX_NS 1000000000ull
 
-void gx_lane_init(struct gx_lane *lane, uint64_t rate_bps, uint32_t packet_bytes,
+void gx_lane_init(struct gx_lane *lane, const struct gx_rate_algorithm *algorithm,
+                  uint64_t rate_bps, double loss_floor, uint32_t packet_bytes,
                   struct gx_flight_entry *ring, uint32_t ring_count, uint64_t now)
 {
     memset(lane, 0, sizeof *lane);
     gx_flight_init(&lane->flight, ring, ring_count);
     gx_arrival_init(&lane->arrival);
-    gx_rate_init(&lane->rate, &gx_rate_fixed, rate_bps);
+    gx_rate_init(&lane->rate, algorithm, rate_bps, loss_floor);
     gx_pace_init(&lane->pace, lane->rate.bps, packet_bytes, now);
     lane->feedback_due_ns = GX_LANE_NEVER;
     lane->probe_due_ns = GX_LANE_NEVER;
@@ -26,6 +28,7 @@ void gx_lane_session(struct gx_lane *lane, const struct gx_replay *old, bool res
                      uint64_t now)
 {
     gx_flight_reset(&lane->flight);
+    gx_delivery_reset(&lane->delivery);
     gx_arrival_session(&lane->arrival, old);
     if (restarted) {
         gx_arrival_init(&lane->arrival);
@@ -99,9 +102,9 @@ static uint64_t tail_wait_ns(const struct gx_lane *lane)
 {
     uint64_t wait = lane->estimate.rtt_ns == 0 ? GX_LANE_RTT_UNKNOWN_NS : lane->estimate.rtt_ns;
 
-    if (lane->tail_probes == 1)
+    if (lane->tail_probes <= TAIL_PROBES_QUICK)
         return gx_lane_interval_ns(lane);
-    for (uint32_t i = 2; i < lane->tail_probes && wait < TAIL_WAIT_MAX_NS; i++)
+    for (uint32_t i = TAIL_PROBES_QUICK + 1; i < lane->tail_probes && wait < TAIL_WAIT_MAX_NS; i++)
         wait *= 2;
     return wait < TAIL_WAIT_MAX_NS ? wait : TAIL_WAIT_MAX_NS;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "lane/arrival.h"
+#include "lane/delivery.h"
 #include "lane/estimate.h"
 #include "lane/flight.h"
 #include "lane/pace.h"
@@ -21,6 +22,8 @@ struct gx_lane {
     struct gx_arrival arrival;
     struct gx_estimate estimate;
     struct gx_rate rate;
+    struct gx_delivery delivery;
+    bool backlogged; /* since the last sample of delivery */
     struct gx_pace pace;
     uint32_t peer_lateness_us;
     uint64_t hello_rtt_ns; /* of the handshake, an upper bound; 0: unknown */
@@ -36,7 +39,8 @@ struct gx_lane {
     uint32_t tail_probes;  /* sent since the last shard */
 };
 
-void gx_lane_init(struct gx_lane *lane, uint64_t rate_bps, uint32_t packet_bytes,
+void gx_lane_init(struct gx_lane *lane, const struct gx_rate_algorithm *algorithm,
+                  uint64_t rate_bps, double loss_floor, uint32_t packet_bytes,
                   struct gx_flight_entry *ring, uint32_t ring_count, uint64_t now);
 /* A new session: numbers start again. `replay` of the old one, NULL without; `restarted`: the peer counts anew. */
 void gx_lane_session(struct gx_lane *lane, const struct gx_replay *old, bool restarted,

@@ -1,10 +1,24 @@
 #include "lane/rate.h"
 
-void gx_rate_init(struct gx_rate *rate, const struct gx_rate_algorithm *algorithm,
-                  uint64_t ceiling_bps)
+#include <string.h>
+
+static const struct gx_rate_algorithm *const algorithms[] = {&gx_rate_path, &gx_rate_fixed};
+
+const struct gx_rate_algorithm *gx_rate_find(const char *name)
 {
+    for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
+        if (strcmp(algorithms[i]->name, name) == 0)
+            return algorithms[i];
+    return NULL;
+}
+
+void gx_rate_init(struct gx_rate *rate, const struct gx_rate_algorithm *algorithm,
+                  uint64_t ceiling_bps, double loss_floor)
+{
+    memset(rate, 0, sizeof *rate);
     rate->algorithm = algorithm;
     rate->ceiling_bps = ceiling_bps;
+    rate->loss_floor = loss_floor;
     algorithm->init(rate);
 }
 

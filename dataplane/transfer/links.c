@@ -9,6 +9,7 @@
 
 #define SECOND_NS 1000000000ull
 #define UP_NS (3 * SECOND_NS)
+#define SILENT_NS SECOND_NS
 
 static uint32_t packet_bytes(const struct gx_links_config *config)
 {
@@ -59,7 +60,10 @@ static void peer_init(struct gx_links *links, uint32_t idx, uint32_t ring_count,
 
     peer->idx = idx;
     gx_handshake_init(&peer->handshake, idx, &links->config.addrs[idx], now);
-    gx_lane_init(&peer->lane, links->config.rate_bps, packet_bytes(&links->config),
+    gx_lane_init(&peer->lane,
+                 links->config.rate_algorithm != NULL ? links->config.rate_algorithm
+                                                      : &gx_rate_path,
+                 links->config.rate_bps, links->config.loss_floor, packet_bytes(&links->config),
                  links->rings + (size_t)idx * ring_count, ring_count, now);
     gx_recv_init(&peer->recv);
     peer->next_transfer = (uint32_t)gx_random_u64(&links->local.random);
@@ -310,6 +314,17 @@ void gx_peer_publish(struct gx_links *links, struct gx_peer *peer)
     peer->published.bursts = arrival->bursts;
 }
 
+/* How long a transfer goes on without feedback. Data that has to be sent anyway may be sent into silence: it is more
+ * often the way back that is gone for a moment. What a silent peer lacks is anybody's guess. */
+static uint64_t send_timeout_ns(const struct gx_peer *peer, const struct gx_send *send)
+{
+    uint64_t timeout = gx_lane_timeout_ns(&peer->lane);
+
+    if (send->pass_done || send->answer != GX_ANSWER_OPEN || timeout > SILENT_NS)
+        return timeout;
+    return SILENT_NS;
+}
+
 void gx_peer_tick(struct gx_links *links, struct gx_peer *peer, uint64_t now)
 {
     struct gx_lane *lane = &peer->lane;
@@ -326,7 +341,7 @@ void gx_peer_tick(struct gx_links *links, struct gx_peer *peer, uint64_t now)
         struct gx_send *send = &peer->sends[i];
 
         if (send->used && !send->closing && send->armed_ns != 0 &&
-            now >= send->armed_ns + gx_lane_timeout_ns(lane))
+            now >= send->armed_ns + send_timeout_ns(peer, send))
             gx_peer_send_pause(send, now);
     }
 }
@@ -404,7 +419,7 @@ static uint64_t send_wake(const struct gx_peer *peer, const struct gx_send *send
     uint64_t wake = send->open_ns;
 
     if (send->armed_ns != 0)
-        wake = earlier(wake, send->armed_ns + gx_lane_timeout_ns(&peer->lane));
+        wake = earlier(wake, send->armed_ns + send_timeout_ns(peer, send));
     return wake;
 }
 

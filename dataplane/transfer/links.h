@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "gx.h"
+#include "lane/rate.h"
 #include "stat/counters.h"
 #include "transfer/sink.h"
 #include "transfer/source.h"
@@ -28,11 +29,13 @@ struct gx_links_config {
     struct gx_addr addrs[GX_SITES_MAX];
     uint64_t rate_bps;      /* ceiling of what this site sends to all peers together */
     uint64_t recv_rate_bps; /* what all peers together may send to it */
-    uint32_t mtu;           /* IP packet bytes; shard_bytes follows from it */
-    uint32_t shard_bytes;   /* largest multiple of 64 in mtu − 20 − 8 − 48 */
-    uint64_t incarnation;   /* random, not 0, new at every start */
-    uint64_t seed;          /* of session indices, keys and transfer ids; secret in production */
-    uint32_t send_blocks;   /* records of blocks, 16 bytes each, for all sends; 0: 262,144 */
+    const struct gx_rate_algorithm *rate_algorithm; /* NULL: gx_rate_path */
+    double loss_floor;                              /* loss that does not slow a lane, 0 to 1 */
+    uint32_t mtu;         /* IP packet bytes; shard_bytes follows from it */
+    uint32_t shard_bytes; /* largest multiple of 64 in mtu − 20 − 8 − 48 */
+    uint64_t incarnation; /* random, not 0, new at every start */
+    uint64_t seed;        /* of session indices, keys and transfer ids; secret in production */
+    uint32_t send_blocks; /* records of blocks, 16 bytes each, for all sends; 0: 262,144 */
     struct gx_counters *counters;
 };
 

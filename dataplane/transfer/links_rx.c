@@ -291,6 +291,43 @@ static void flight_advance(struct gx_peer *peer, uint64_t highest)
             gx_send_judged(send, entry->block, true);
 }
 
+/* Something waits for the pace to let it go. */
+static bool is_backlogged(const struct gx_peer *peer)
+{
+    for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
+        if (peer->sends[i].used && !peer->sends[i].closing && gx_send_pending(&peer->sends[i]))
+            return true;
+    return false;
+}
+
+static void lane_rate(struct gx_links *links, struct gx_peer *peer,
+                      const struct gx_feedback *feedback, uint64_t now)
+{
+    struct gx_lane *lane = &peer->lane;
+    const struct gx_estimate *estimate = &lane->estimate;
+    struct gx_rate_sample sample = {
+        .now = now,
+        .rtt_ns = estimate->rtt_ns,
+        .rtt_min_ns = gx_estimate_rtt_min_ns(estimate),
+        .standing_ns = gx_estimate_standing_ns(estimate),
+        .grant_bps = feedback->grant_bps,
+        .loss = gx_estimate_loss(estimate),
+        .ce_count = feedback->ce_count,
+    };
+
+    lane->backlogged &= is_backlogged(peer);
+    sample.backlogged = lane->backlogged;
+    sample.has_delivery = gx_delivery_feedback(
+        &lane->delivery, feedback->highest, gx_flight_seen_sent_ns(&lane->flight),
+        now - feedback->held_us * 1000ull, feedback->received, gx_lane_interval_ns(lane),
+        links->config.shard_bytes + GX_HEADER_BYTES + GX_FRAME_OVERHEAD_BYTES, &sample.delivery);
+    if (sample.has_delivery)
+        lane->backlogged = is_backlogged(peer);
+    lane->rate.algorithm->on_feedback(&lane->rate, &sample);
+    if (lane->rate.bps != lane->pace.rate_bps)
+        gx_pace_rate(&lane->pace, lane->rate.bps, now);
+}
+
 static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
                           const struct gx_feedback *feedback, uint64_t now)
 {
@@ -303,22 +340,13 @@ static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
         gx_estimate_rtt(estimate, rtt_us * 1000ull, now);
     gx_estimate_totals(estimate, feedback->expected, feedback->lost, feedback->bursts);
     lane->peer_lateness_us = feedback->lateness_us;
-    struct gx_rate_sample sample = {
-        .now = now,
-        .rtt_ns = estimate->rtt_ns,
-        .rtt_min_ns = gx_estimate_rtt_min_ns(estimate),
-        .grant_bps = feedback->grant_bps,
-        .loss = gx_estimate_loss(estimate),
-        .ce_count = feedback->ce_count,
-    };
-    lane->rate.algorithm->on_feedback(&lane->rate, &sample);
-    if (lane->rate.bps != lane->pace.rate_bps)
-        gx_pace_rate(&lane->pace, lane->rate.bps, now);
     gx_lane_feedback_heard(lane, now);
     flight_advance(peer, feedback->highest);
+    lane_rate(links, peer, feedback, now);
     counters[GX_LINK_rtt_ns] = estimate->rtt_ns;
-    counters[GX_LINK_rtt_ns_min] = sample.rtt_min_ns;
-    counters[GX_LINK_loss_ppm] = (uint64_t)(sample.loss * 1e6);
+    counters[GX_LINK_rtt_ns_min] = gx_estimate_rtt_min_ns(estimate);
+    counters[GX_LINK_loss_ppm] = (uint64_t)(gx_estimate_loss(estimate) * 1e6);
+    counters[GX_LINK_allowed_bps] = lane->rate.bps;
     counters[GX_LINK_burst_milli] = (uint64_t)(gx_estimate_burst(estimate) * 1e3);
 }
 

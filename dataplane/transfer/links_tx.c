@@ -142,6 +142,7 @@ static void tx_feedback(struct gx_links *links, struct gx_peer *peer, struct out
         .held_us = held_us < UINT32_MAX ? (uint32_t)held_us : UINT32_MAX,
         .grant_bps = grant_bps(links, peer, now),
         .lateness_us = gx_arrival_lateness_us(arrival),
+        .received = arrival->received,
     };
     bytes += gx_recv_entries(&peer->recv, payload + bytes, links->config.shard_bytes - bytes,
                              &feedback.entry_count);

@@ -15,7 +15,7 @@ void gx_feedback_build(const struct gx_feedback *feedback, uint8_t *out)
     gx_put_u32(out + 52, feedback->lateness_us);
     gx_put_u16(out + 56, feedback->entry_count);
     gx_put_u16(out + 58, 0);
-    gx_put_u32(out + 60, 0);
+    gx_put_u32(out + 60, feedback->received);
 }
 
 void gx_feedback_entry_build(const struct gx_feedback_entry *entry, uint8_t *out)
@@ -68,6 +68,7 @@ bool gx_feedback_parse(struct gx_feedback *feedback, const uint8_t *in, size_t b
     feedback->grant_bps = gx_get_u64(in + 40);
     feedback->ce_count = gx_get_u32(in + 48);
     feedback->lateness_us = gx_get_u32(in + 52);
+    feedback->received = gx_get_u32(in + 60);
     feedback->entry_count = gx_get_u16(in + 56);
     for (uint32_t i = 0; i < feedback->entry_count; i++)
         if (!gx_feedback_entry_parse(&entry, in, bytes, &at))

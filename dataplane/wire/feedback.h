@@ -9,7 +9,8 @@
  *  40  u64  grant, bit/s: what this sender may send to the receiver; 0: no limit of its own
  *  48  u32  CE marks seen
  *  52  u32  lateness: how late a reordered packet came of late, µs
- *  56  u16  entries       58  u16  0      60  u32  0
+ *  56  u16  entries       58  u16  0
+ *  60  u32  received packets of this session, modulo 2^32
  *
  * An entry speaks of one transfer of the sender's (18 bytes and the lacks):
  *
@@ -41,6 +42,7 @@ struct gx_feedback {
     uint64_t grant_bps;
     uint32_t ce_count;
     uint32_t lateness_us;
+    uint32_t received;
     uint16_t entry_count;
 };
 

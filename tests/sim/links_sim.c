@@ -67,6 +67,7 @@ static void draw_config(struct gx_random *random, struct world_config *config, u
             .repairs = (uint32_t)PICK(random, 1, 5, 50, 200, 400),
         };
     config->fault_end_ns = config->restart_ns + 10 * MS;
+    config->rate_algorithm = one_in(random, 2) ? &gx_rate_path : &gx_rate_fixed;
 }
 
 /* One direction between sites 0 and 1, or both. */

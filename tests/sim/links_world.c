@@ -140,6 +140,22 @@ static void check_payload(struct world *world, const struct gx_packet *packet)
     }
 }
 
+/* False: the shared bottleneck dropped it. */
+static bool enter(struct world *world, uint32_t from, uint32_t to, uint32_t frame_bytes,
+                  struct gx_verdict *verdict)
+{
+    uint64_t at_ns = world->now;
+
+    if (world->config.neck.rate_bps > 0 && from % 2 == 0) {
+        gx_impair_packet(&world->neck, at_ns, frame_bytes, verdict);
+        if (verdict->copies == 0)
+            return false;
+        at_ns = verdict->deliver_ns[0];
+    }
+    gx_impair_packet(&world->paths[from][to], at_ns, frame_bytes, verdict);
+    return true;
+}
+
 static void send_packet(struct world *world, uint32_t from, const struct gx_packet *packet)
 {
     uint32_t to = packet->to.b[0] - 1u;
@@ -160,8 +176,8 @@ static void send_packet(struct world *world, uint32_t from, const struct gx_pack
         if (target_hits(world, &header))
             return;
     }
-    gx_impair_packet(&world->paths[from][to], world->now, count + GX_FRAME_OVERHEAD_BYTES,
-                     &verdict);
+    if (!enter(world, from, to, count + GX_FRAME_OVERHEAD_BYTES, &verdict))
+        return;
     for (uint32_t i = 0; i < verdict.copies; i++) {
         if (i == 0 && verdict.corrupt_bit >= 0) {
             uint64_t bit = (uint64_t)verdict.corrupt_bit % (count * 8ull);
@@ -314,6 +330,9 @@ static void site_start(struct world *world, uint32_t i)
     }
     config->rate_bps = world->config.site_rate_bps;
     config->recv_rate_bps = world->config.site_rate_bps;
+    config->rate_algorithm =
+        world->config.rate_algorithm != NULL ? world->config.rate_algorithm : &gx_rate_fixed;
+    config->loss_floor = 0.15;
     config->mtu = 1500;
     config->shard_bytes = SHARD_BYTES;
     config->incarnation = gx_random_u64(&world->random) | 1;
@@ -512,6 +531,8 @@ bool links_world_run(struct world *world, uint64_t limit_ns)
     while (world->failure[0] == 0) {
         uint64_t next = sites_serve(world);
 
+        if (world->pause_ns != 0 && world->now >= world->pause_ns)
+            return true;
         if (all_held(world) && world->now >= world->config.fault_end_ns)
             return world->failure[0] == 0;
         if (world->config.hostile && world->now >= world->hostile_ns) {
@@ -525,6 +546,8 @@ bool links_world_run(struct world *world, uint64_t limit_ns)
         stuck = next > world->now ? 0 : stuck + 1;
         if (stuck > STUCK_CALLS)
             links_fail(world, "time stands still", next, world->heap_count);
+        if (world->pause_ns > world->now && next > world->pause_ns)
+            next = world->pause_ns;
         if (next > world->now)
             world->now = next;
         if (world->now > end_ns) {
@@ -618,6 +641,8 @@ void links_world_init(struct world *world, const struct world_config *config)
     gx_random_init(&world->random, config->seed);
     world->rows_count = ROWS_TABLE;
     world->rows = links_must(calloc(ROWS_TABLE, sizeof *world->rows));
+    if (gx_impair_init(&world->neck, &config->neck, world->now) != 0)
+        abort();
     for (uint32_t i = 0; i < config->sites; i++) {
         world->sites[i].port = links_must(calloc(4096, sizeof *world->sites[i].port));
         world->sites[i].restart_ns = UINT64_MAX;

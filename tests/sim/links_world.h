@@ -79,9 +79,12 @@ struct world_config {
     uint64_t rate_bps;              /* of the links */
     uint64_t site_rate_bps;         /* of the sites */
     struct gx_impair_config impair; /* of every link */
-    uint64_t hold_ns_max;           /* how long a port keeps a packet */
-    bool hostile;                   /* strangers, replays, fuzz */
-    uint64_t restart_ns;            /* of site 1, 0: never */
+    struct gx_impair_config
+        neck; /* rate_bps > 0: all packets from even sites share it, before their path */
+    const struct gx_rate_algorithm *rate_algorithm; /* NULL: gx_rate_fixed */
+    uint64_t hold_ns_max;                           /* how long a port keeps a packet */
+    bool hostile;                                   /* strangers, replays, fuzz */
+    uint64_t restart_ns;                            /* of site 1, 0: never */
     uint64_t fault_end_ns;
     struct target target;
     uint32_t tx_max;
@@ -94,6 +97,8 @@ struct world {
     uint64_t now;
     struct site sites[WORLD_SITES_MAX];
     struct gx_impair paths[WORLD_SITES_MAX][WORLD_SITES_MAX];
+    struct gx_impair neck;
+    uint64_t pause_ns; /* links_world_run() returns then, 0: it does not */
     struct delivery deliveries[WORLD_DELIVERIES_MAX];
     uint32_t delivery_count;
     struct on_wire *heap;
@@ -120,7 +125,7 @@ uint32_t links_world_help(struct world *world, uint32_t delivery, uint32_t from,
 void links_world_cut(struct world *world, uint32_t from, uint32_t to, uint64_t after_ns);
 /* A link counter summed over all sites and links. */
 uint64_t links_world_sum(const struct world *world, enum gx_link_counter counter);
-/* Runs until all is held or `limit_ns` has passed. False: see `failure`. */
+/* Runs until all is held, until world->pause_ns, or until `limit_ns` has passed. False: see `failure`. */
 bool links_world_run(struct world *world, uint64_t limit_ns);
 
 /* ---- between the files of this world ---- */

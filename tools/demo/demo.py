@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """make demo: several sites on this machine train one GPT on English text, each with its own gxd, over a lossy link.
 
-Settings come from the environment (make demo SITES=4 LOSS=0.05): SITES LOSS DELAY RATE ROUNDS PORT.
+Settings come from the environment (make demo SITES=4 LOSS=0.05): SITES RANKS LOSS DELAY RATE ROUNDS PORT.
 Exit status: 0 all sites ended with the same parameters; 1 not, or something failed; 2 a setting is wrong; 130 Ctrl-C.
 As root the sites live in network namespaces with DPDK ports; otherwise, and with PORT=udp, on loopback. Every process,
 namespace and file is gone afterwards (after a failure the logs stay, and their place is said; a plot stays in the build).
@@ -17,6 +17,7 @@ import time
 
 sys.dont_write_bytecode = True
 
+import mpi  # noqa: E402
 import namespaces  # noqa: E402
 import plot  # noqa: E402
 import table  # noqa: E402
@@ -25,8 +26,9 @@ from network import DRIVERS, UDP, Network  # noqa: E402
 from processes import Failed, Stage  # noqa: E402
 
 SITES_MAX = 8
+BATCH = 8
 INNER_STEPS = 50
-MODEL = ["--layers", "4", "--width", "128", "--heads", "4", "--context", "64", "--batch", "8",
+MODEL = ["--layers", "4", "--width", "128", "--heads", "4", "--context", "64", "--batch", str(BATCH),
          "--inner-steps", str(INNER_STEPS), "--threads", "1", "--sample", "160"]
 RUN = "demo"
 STALL_S = 150.0
@@ -38,6 +40,9 @@ QUIET = {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THR
 class Settings:
     def __init__(self, environment):
         self.sites = self.whole(environment, "SITES", 2, 2, SITES_MAX)
+        self.ranks = self.whole(environment, "RANKS", 1, 1, BATCH)
+        if BATCH % self.ranks:
+            raise ValueError(f"RANKS={self.ranks}: must divide the batch of {BATCH}")
         self.rounds = self.whole(environment, "ROUNDS", 10, 1, 1000)
         self.loss = self.matching(environment, "LOSS", "0.01", r"0(\.\d+)?|\d+(\.\d+)?%", "a share below 1: 0.01 or 1%")
         self.delay = self.matching(environment, "DELAY", "25ms", r"\d+(\.\d+)?(us|ms|s)", "a time: 25ms")
@@ -116,11 +121,11 @@ class Demo:
         self.screen.line(f"text      {len(text) / 1e6:.0f} MB of English from {origin}")
         self.screen.line(f"          a part of its own for each site; {100 * share:.0f}%, from all over it, for validation")
 
-    def train(self, name, log, extra, part):
-        argv = [self.program("gx-train"), "--data", self.stage.path(f"{part}-train.bin"),
+    def train(self, name, log, extra, part, launcher=()):
+        argv = [*launcher, self.program("gx-train"), "--data", self.stage.path(f"{part}-train.bin"),
                 "--val", self.stage.path(f"{self.settings.names[0]}-val.bin"), "--rounds", str(self.settings.rounds),
                 "--json", log.path, *MODEL, *extra]
-        return self.stage.start(name, argv, QUIET, self.stage.path(name + ".out"))
+        return self.stage.start(name, argv, {**QUIET, **mpi.ENVIRONMENT}, self.stage.path(name + ".out"))
 
     def start_control(self):
         return self.train("control", self.control_log, ["--seed", "1"], self.settings.names[0])
@@ -144,9 +149,10 @@ class Demo:
 
     def run_sites(self):
         trainers = []
+        launcher = mpi.launcher(self.settings.ranks) if self.settings.ranks > 1 else []
         for i, (name, log) in enumerate(zip(self.settings.names, self.logs)):
             extra = ["-s", self.stage.path(name) + ".sock", "--run", RUN, "--seed", str(i + 1)]
-            trainers.append(self.train("train-" + name, log, extra, name))
+            trainers.append(self.train("train-" + name, log, extra, name, launcher))
         why = table.follow(self.screen, self.settings.names, self.logs, self.settings.rounds, self.stage.check, STALL_S)
         if why:
             raise Failed(why)
@@ -175,6 +181,7 @@ class Demo:
         else:
             line("  parameters     DIFFERENT: " + ", ".join(f"{n} {f['digest'][:12]}" for n, f in
                                                              zip(self.settings.names, finals)))
+        agree = self.tell_ranks()
         self.tell_loss(finals)
         self.tell_bytes(finals)
         self.tell_losses()
@@ -183,7 +190,21 @@ class Demo:
             line(f"  ended badly    {text}")
         line("  time           " + ", ".join(f"{what} {s:.0f} s" for what, s in self.spent) +
              f"; in all {sum(s for _, s in self.spent):.0f} s")
-        return len(digests) == 1 and not self.bad_exits
+        return len(digests) == 1 and agree and not self.bad_exits
+
+    def tell_ranks(self):
+        """Whether the ranks of each site had the same parameters after every round."""
+        if self.settings.ranks == 1:
+            return True
+        for name, log in zip(self.settings.names, self.logs):
+            for number, entry in sorted(log.rounds.items()):
+                digests = entry.get("rank_digests", [])
+                if len(digests) != self.settings.ranks or len(set(digests)) != 1:
+                    self.screen.line(f"  ranks          DIFFERENT at site {name} after round {number}: {digests}")
+                    return False
+        self.screen.line(f"  ranks          {self.settings.ranks} at each site, their digests equal after each of "
+                         f"{self.settings.rounds} rounds")
+        return True
 
     def tell_loss(self, finals):
         first = self.logs[0].rounds.get(0)
@@ -266,7 +287,8 @@ class Demo:
 
     def run(self):
         s = self.settings
-        self.screen.title(f"gx demo: {s.sites} sites, {s.rounds} rounds of {INNER_STEPS} inner steps, link {s.rate}, "
+        ranks = f" of {s.ranks} ranks" if s.ranks > 1 else ""
+        self.screen.title(f"gx demo: {s.sites} sites{ranks}, {s.rounds} rounds of {INNER_STEPS} inner steps, link {s.rate}, "
                           f"{s.delay} one way, loss {s.loss}")
         self.make_tokens()
         # Beside the sites only where it takes no core from them.
@@ -306,6 +328,10 @@ def main():
     except ValueError as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 2
+    why = mpi.missing(options.build) if settings.ranks > 1 else None
+    if why:
+        print(f"make demo: RANKS={settings.ranks}: {why}: apt-get install mpich libmpich-dev, then make", file=sys.stderr)
+        return 1
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
     stage, code, keep = None, 1, True

@@ -11,6 +11,7 @@
 #include "cpu/gemm.h"
 #include "cpu/gpt2.h"
 #include "cpu/parallel.h"
+#include "ranks.h"
 
 struct cpu {
     struct gx_gpt2 model;
@@ -18,7 +19,8 @@ struct cpu {
     char machine[64];
     struct gx_gpt2_activations *acts;
     float *arrays[GX_DEVICE_ARRAY_COUNT];
-    float *grads;
+    float
+        *grads; /* [param_count + 1]: the loss follows, so that one sum over the ranks takes both */
 };
 
 static float *allocate(uint64_t count)
@@ -53,7 +55,7 @@ static int cpu_create(const struct gx_gpt2 *model, const struct gx_device_config
     cpu->model = *model;
     cpu->config = *config;
     cpu->acts = gx_gpt2_activations_create(&cpu->model, config->batch);
-    cpu->grads = allocate(model->param_count);
+    cpu->grads = allocate(model->param_count + 1);
     bool complete = cpu->acts && cpu->grads;
     for (int i = 0; i < GX_DEVICE_ARRAY_COUNT; i++) {
         cpu->arrays[i] = allocate(model->param_count);
@@ -77,15 +79,31 @@ static int forward_loss(struct cpu *cpu, const uint16_t *inputs, const uint16_t 
     return isfinite(*loss) ? 0 : -EDOM;
 }
 
+/* Adds up the ranks' gradients and makes `loss` their mean. A rank whose loss is not finite takes part all the same, and
+ * so they all learn of it. */
+static int sum_ranks(struct cpu *cpu, float *loss)
+{
+    struct gx_ranks *ranks = cpu->config.ranks;
+    float *loss_sum = cpu->grads + cpu->model.param_count;
+    *loss_sum = *loss;
+    int rc = gx_ranks_sum(ranks, cpu->grads, cpu->model.param_count + 1);
+    *loss = *loss_sum / (float)ranks->count;
+    return rc != 0 || isfinite(*loss) ? rc : -EDOM;
+}
+
 static int cpu_step(void *state, const uint16_t *inputs, const uint16_t *targets, float lr,
                     uint64_t update, float *loss)
 {
     struct cpu *cpu = state;
     int rc = forward_loss(cpu, inputs, targets, loss);
+    if (rc == 0)
+        gx_gpt2_backward(cpu->acts, cpu->arrays[GX_PARAMS], cpu->grads, inputs, targets);
+    if (cpu->config.ranks)
+        rc = sum_ranks(cpu, loss);
     if (rc != 0)
         return rc;
-    gx_gpt2_backward(cpu->acts, cpu->arrays[GX_PARAMS], cpu->grads, inputs, targets);
-    double norm = gx_global_norm(cpu->grads, cpu->model.param_count);
+    const double parts = cpu->config.ranks ? (double)cpu->config.ranks->count : 1.0;
+    const double norm = gx_global_norm(cpu->grads, cpu->model.param_count) / parts;
     if (!isfinite(norm))
         return -EDOM;
     struct gx_adamw opt = {
@@ -94,7 +112,7 @@ static int cpu_step(void *state, const uint16_t *inputs, const uint16_t *targets
         .beta2 = cpu->config.beta2,
         .epsilon = cpu->config.epsilon,
         .weight_decay = cpu->config.weight_decay,
-        .grad_scale = gx_clip_scale(norm, cpu->config.clip_norm),
+        .grad_scale = (float)((double)gx_clip_scale(norm, cpu->config.clip_norm) / parts),
         .update = update,
     };
     for (int i = 0; i < GX_GPT2_TENSOR_COUNT; i++) {

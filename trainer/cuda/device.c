@@ -12,6 +12,8 @@
 #include "cuda/state.h"
 #include "cuda/elementwise.h"
 #include "cuda/embedding.h"
+#include "cuda/sum.h"
+#include "ranks.h"
 
 #define PIECE_VALUES (16u << 20)
 #define ROUNDING_SEED 0 /* of nothing: the bf16 copy is rounded to nearest from FP32 masters */
@@ -123,8 +125,8 @@ static int create_queues(struct gx_cuda *c)
         rc = gx_dev_stream_create(&c->in, true);
     if (rc == 0)
         rc = gx_dev_stream_create(&c->out, true);
-    struct gx_dev_event **const events[] = {&c->came, &c->made, &c->gone};
-    for (int i = 0; i < 3 && rc == 0; i++)
+    struct gx_dev_event **const events[] = {&c->came, &c->made, &c->gone, &c->stepped};
+    for (int i = 0; i < 4 && rc == 0; i++)
         rc = gx_dev_event_create(events[i], false);
     return rc;
 }
@@ -163,6 +165,9 @@ static void cuda_destroy(void *state)
     gx_dev_event_destroy(c->came);
     gx_dev_event_destroy(c->made);
     gx_dev_event_destroy(c->gone);
+    gx_dev_event_destroy(c->stepped);
+    if (c->config.ranks)
+        gx_gpu_sum_close(c->config.ranks);
     gx_gpu_gpt2_destroy(c->gpt2);
     gx_dev_free(c->memory);
     gx_dev_host_free(c->host_batch);
@@ -206,6 +211,8 @@ static int cuda_create(const struct gx_gpt2 *model, const struct gx_device_confi
         rc = create_queues(c);
     if (rc == 0)
         rc = warm_up(c);
+    if (rc == 0 && c->config.ranks)
+        rc = gx_gpu_sum_open(c->config.ranks);
     if (rc != 0) {
         cuda_destroy(c);
         return rc;
@@ -219,11 +226,14 @@ static int cuda_create(const struct gx_gpt2 *model, const struct gx_device_confi
 
 static void queue_step(struct gx_cuda *c)
 {
-    const float scale = 1 / (float)c->rows;
+    struct gx_ranks *ranks = c->config.ranks;
+    const float scale = 1 / ((float)c->rows * (float)(ranks ? ranks->count : 1));
     float *loss = c->grads + c->model.param_count;
     gx_dev_copy_in(c->batch, c->host_batch, c->batch_bytes, c->compute);
     gx_gpu_gpt2_forward(c->gpt2, c->tokens.inputs, c->config.batch);
     gx_gpu_gpt2_backward(c->gpt2, loss, &c->tokens, scale);
+    if (ranks) /* each has its part of the mean */
+        gx_gpu_sum(ranks, c->grads, c->model.param_count + 1, c->compute);
     gx_gpu_norm_compute(&c->results->norm, c->grads, loss, c->norm_scratch, c->model.param_count,
                         c->config.clip_norm, c->compute);
     gx_gpu_adamw_step((const struct gx_gpu_adamw *)(const void *)c->batch, &c->results->norm,
@@ -241,13 +251,26 @@ static void queue_eval(struct gx_cuda *c)
     gx_dev_copy_out(c->host_results, c->results, sizeof(*c->results), c->compute);
 }
 
+/* Waits for the step; with several ranks not for ever. */
+static int finish(struct gx_cuda *c)
+{
+    if (!c->config.ranks)
+        return gx_dev_sync(c->compute);
+    int rc;
+    gx_dev_event_record(c->stepped, c->compute);
+    while ((rc = gx_dev_event_query(c->stepped)) == -EAGAIN)
+        if (gx_gpu_sum_check(c->config.ranks) != 0)
+            return gx_dev_sync(c->compute);
+    return rc;
+}
+
 /* The first time as it is, so that what remains to be loaded is loaded; then by a graph. */
 static int run(struct gx_cuda *c, void (*queue)(struct gx_cuda *), struct gx_dev_graph **graph,
                uint32_t *runs)
 {
     if ((*runs)++ == 0) {
         queue(c);
-        return gx_dev_sync(c->compute);
+        return finish(c);
     }
     if (!*graph) {
         int rc = gx_dev_graph_begin(c->compute);
@@ -259,7 +282,7 @@ static int run(struct gx_cuda *c, void (*queue)(struct gx_cuda *), struct gx_dev
             return rc;
     }
     gx_dev_graph_launch(*graph, c->compute);
-    return gx_dev_sync(c->compute);
+    return finish(c);
 }
 
 static void fill_batch(struct gx_cuda *c, const uint16_t *inputs, const uint16_t *targets)

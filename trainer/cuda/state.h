@@ -48,7 +48,7 @@ struct gx_cuda {
     struct gx_cuda_results *results, *host_results;
 
     struct gx_dev_stream *compute, *in, *out;
-    struct gx_dev_event *came, *made, *gone;
+    struct gx_dev_event *came, *made, *gone, *stepped;
     struct gx_dev_graph *step_graph, *eval_graph;
     uint32_t steps, evals;
 

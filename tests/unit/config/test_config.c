@@ -79,6 +79,8 @@ static void the_smallest_config_loads_with_every_default(void **state)
     assert_int_equal(config.start_sites, 2);
     assert_int_equal(config.min_sites, 1);
     assert_int_equal(config.keep_rounds, 2);
+    assert_ptr_equal(config.rate_algorithm, &gx_rate_path);
+    assert_int_equal(config.loss_floor_percent, 15);
     assert_int_equal(config.log_level, GX_LOG_INFO);
     assert_int_equal(config.site_count, 2);
     assert_int_equal(config.self, 0);
@@ -122,6 +124,8 @@ static void every_key_can_be_set(void **state)
                           "state: /var/lib/gx/b\n"
                           "rate: 1.5Gbit\n"
                           "recv_rate: 500Mbit\n"
+                          "rate_control: fixed\n"
+                          "loss_floor: 5\n"
                           "memory: 64MiB\n"
                           "mtu: 9000\n"
                           "workers: 1\n"
@@ -143,6 +147,8 @@ static void every_key_can_be_set(void **state)
     assert_string_equal(config.state, "/var/lib/gx/b");
     assert_int_equal(config.rate_bps, 1500000000);
     assert_int_equal(config.recv_rate_bps, 500000000);
+    assert_ptr_equal(config.rate_algorithm, &gx_rate_fixed);
+    assert_int_equal(config.loss_floor_percent, 5);
     assert_int_equal(config.memory_bytes, 64ull << 20);
     assert_int_equal(config.mtu, 9000);
     assert_int_equal(config.deadline_ns, 5000000000);
@@ -304,6 +310,7 @@ static void numbers_have_limits(void **state)
     refused_line("mtu: 1.5e3", "mtu: '1.5e3' is not a whole number from 576 to 9000");
     refused_line("start_sites: 3", "start_sites: '3' is not a whole number from 1 to 2");
     refused_line("min_sites: -1", "min_sites: '-1' is not a whole number from 1 to 2");
+    refused_line("rate_control: bbr", "rate_control: 'bbr' is none of path, fixed");
     refused_line("keep_rounds: 3", "keep_rounds: '3' is not a whole number from 1 to 2");
     refused(SMALLEST "start_sites: 1\nmin_sites: 2\n", 11,
             "min_sites: 2 is more than start_sites, 1");

@@ -17,7 +17,7 @@ static struct gx_lane lane;
 static int setup(void **state)
 {
     (void)state;
-    gx_lane_init(&lane, 200000000, 1498, ring, 16, 0);
+    gx_lane_init(&lane, &gx_rate_fixed, 200000000, 0, 1498, ring, 16, 0);
     gx_lane_session(&lane, NULL, true, 0);
     return 0;
 }
@@ -67,12 +67,34 @@ static void last_shard_is_probed_for_until_judged(void **state)
     assert_false(gx_lane_probe(&lane, 1009 * MS));
     assert_true(gx_lane_probe(&lane, 1010 * MS));
     assert_true(gx_lane_probe(&lane, 1020 * MS));
-    assert_false(gx_lane_probe(&lane, 1030 * MS));
+    assert_false(gx_lane_probe(&lane, 1029 * MS));
     while (gx_flight_see(&lane.flight, 1) != NULL || gx_flight_judge(&lane.flight, 1) != NULL)
         ;
     gx_lane_feedback_heard(&lane, 1030 * MS);
     assert_false(gx_lane_probe(&lane, 1200 * MS));
     assert_int_equal(lane.tail_due_ns, GX_LANE_NEVER);
+}
+
+/* The way back may lose a run of feedback: a hundred in a row are asked for quickly. */
+static void probes_become_seldom_when_nobody_answers(void **state)
+{
+    struct gx_flight_entry entry = {.sent_ns = 0};
+    uint64_t now, count = 0;
+
+    (void)state;
+    lane.estimate.rtt_ns = 80 * MS;
+    gx_flight_sent(&lane.flight, 1, &entry);
+    gx_lane_shard_sent(&lane, 1000 * MS);
+    for (now = 1010 * MS; now < 2010 * MS; now += MS) {
+        gx_lane_feedback_heard(&lane, now); /* no probe for another cause */
+        count += gx_lane_probe(&lane, now);
+    }
+    assert_int_equal(count, 100);
+    for (count = 0; now < 60010 * MS; now += MS) {
+        gx_lane_feedback_heard(&lane, now);
+        count += gx_lane_probe(&lane, now);
+    }
+    assert_in_range(count, 55, 65);
 }
 
 static void feedback_keeps_its_interval(void **state)
@@ -96,6 +118,7 @@ int main(void)
         TEST(window_follows_lateness_up_to_half_an_rtt),
         TEST(a_new_session_probes_at_once),
         TEST(last_shard_is_probed_for_until_judged),
+        TEST(probes_become_seldom_when_nobody_answers),
         TEST(feedback_keeps_its_interval),
     };
 

@@ -144,7 +144,7 @@ static int run_with(const struct fixture *f, const struct gx_train_options *opti
                     const struct gx_device *device)
 {
     static struct gx_train t;
-    int rc = gx_train_init(&t, options, device, f->table);
+    int rc = gx_train_init(&t, options, device, NULL, f->table);
     if (rc == 0)
         rc = gx_diloco_run(&t);
     failure = t.failure;
@@ -591,7 +591,7 @@ static void one_site_alone_in_a_run_trains_as_alone(void **state)
     struct fixture *f = *state;
     struct gx_train_options o = fixture_options(f);
     static struct gx_train alone;
-    assert_int_equal(gx_train_init(&alone, &o, &gx_cpu_device, f->table), 0);
+    assert_int_equal(gx_train_init(&alone, &o, &gx_cpu_device, NULL, f->table), 0);
     assert_int_equal(gx_train_alone(&alone), 0);
     o.socket_path = "/nowhere";
     o.outer_lr = 1.0f;

@@ -23,7 +23,7 @@ static int train(const struct fixture *f, const struct gx_train_options *options
                  const struct gx_device *device, float **params, struct gx_failure *failure)
 {
     static struct gx_train t;
-    int rc = gx_train_init(&t, options, device, f->table);
+    int rc = gx_train_init(&t, options, device, NULL, f->table);
     if (rc == 0)
         rc = gx_train_alone(&t);
     if (rc == 0)

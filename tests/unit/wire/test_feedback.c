@@ -21,6 +21,7 @@ static size_t sample(uint8_t *out)
                                    .grant_bps = 7,
                                    .ce_count = 8,
                                    .lateness_us = 9,
+                                   .received = 10,
                                    .entry_count = 2};
     struct gx_feedback_entry first = {.transfer = 11,
                                       .answer = 0,
@@ -57,6 +58,7 @@ static void parse_gives_back_what_was_built(void **state)
     assert_int_equal(feedback.grant_bps, 7);
     assert_int_equal(feedback.ce_count, 8);
     assert_int_equal(feedback.lateness_us, 9);
+    assert_int_equal(feedback.received, 10);
     assert_true(gx_feedback_entry_parse(&entry, out, bytes, &at));
     assert_int_equal(entry.transfer, 11);
     assert_int_equal(entry.flags, GX_FEEDBACK_END);
