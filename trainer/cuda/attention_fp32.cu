@@ -69,11 +69,12 @@ GX_DEVICE void copy_rows(float *tile, const float *rows, size_t stride, unsigned
 template <unsigned SIZE, unsigned M>
 GX_DEVICE void multiply_transposed(float (&c)[M][STEP_SIDE], const float *a, const float *b)
 {
-    GX_EACH (k, SIZE)
-        GX_EACH (m, M)
-            GX_EACH (n, STEP_SIDE)
-                c[m][n] += a[(own_y() + SIDE * m) * (SIZE + 1) + k] *
-                           b[(own_x() + SIDE * n) * (SIZE + 1) + k];
+    for (unsigned k = 0; k < SIZE; k += 16)
+        GX_EACH (i, 16)
+            GX_EACH (m, M)
+                GX_EACH (n, STEP_SIDE)
+                    c[m][n] += a[(own_y() + SIDE * m) * (SIZE + 1) + k + i] *
+                               b[(own_x() + SIDE * n) * (SIZE + 1) + k + i];
 }
 
 /* c += scores b, over b's STEP rows. */

@@ -9,7 +9,7 @@
 
 enum gx_dtype { GX_DTYPE_FP32, GX_DTYPE_BF16 };
 
-static inline size_t gx_dtype_bytes(enum gx_dtype type)
+__attribute__((unused)) static inline size_t gx_dtype_bytes(enum gx_dtype type)
 {
     return type == GX_DTYPE_FP32 ? 4 : 2;
 }

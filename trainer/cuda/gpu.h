@@ -24,9 +24,10 @@
 #else
 #include <cuda_runtime.h>
 
-#define GX_DEVICE static __device__ __forceinline__
-#define GX_KERNEL static __global__ void
-#define GX_KERNEL_BOUND(threads, blocks) static __global__ void __launch_bounds__(threads, blocks)
+#define GX_DEVICE [[maybe_unused]] static __device__ __forceinline__
+#define GX_KERNEL [[maybe_unused]] static __global__ void
+#define GX_KERNEL_BOUND(threads, blocks)                                                           \
+    [[maybe_unused]] static __global__ void __launch_bounds__(threads, blocks)
 #define GX_UNROLL _Pragma("unroll")
 
 /* type *name: `count` values of shared memory, `count` being a constant. */
