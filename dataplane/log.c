@@ -6,8 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static enum gx_log_level log_level = GX_LOG_INFO;
-static struct gx_stat_file *log_stat;
+static _Thread_local enum gx_log_level log_level = GX_LOG_INFO;
+static _Thread_local struct gx_stat_file *log_stat;
 
 void gx_log_init(enum gx_log_level level, struct gx_stat_file *stat)
 {

@@ -1,4 +1,5 @@
-/* gx_log: one line per event on stderr, "TIME LEVEL text". Called by main only: writing to stderr may block.
+/* gx_log: one line per event on stderr, "TIME LEVEL text". Called by main only: writing to stderr may block. Where
+ * one process has several gxds, each main's thread has a level and a file of its own.
  * Errors and warnings are also counted, by their text, in the counters file (gxctl show errors). */
 #ifndef GX_LOG_H
 #define GX_LOG_H

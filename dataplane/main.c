@@ -1,10 +1,10 @@
-/* gxd: one site's gateway. This file starts the parts in their order, and runs main's loop: signals, the attach socket,
- * the journal, the log. The packets are the worker's (worker.c). */
+/* main: what of a gxd may block. It starts the parts in their order and serves signals, the attach socket, the journal
+ * and the log. The packets are the worker's (worker.c). */
+#include "main.h"
+
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,20 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "arena/guard.h"
-#include "config.h"
-#include "control.h"
-#include "core.h"
-#include "journal.h"
-#include "log.h"
-#include "notify.h"
 #include "port/clock.h"
-#include "port/port.h"
-#include "stat/file.h"
-#include "worker.h"
 
-#define VERSION "0.1.0"
-#define EXIT_CONFIG 2
 #define LEAVE_NS                                                                                   \
     (1700 * GX_NS_PER_MS) /* SIGTERM to exit within 2 s, the rest is for the worker's end */
 #define STOP_NS (200 * GX_NS_PER_MS)
@@ -36,23 +24,6 @@
 #define RETRY_MAX_NS (5 * GX_NS_PER_S)
 
 enum { FD_SIGNAL, FD_WAKE, FD_CONTROL, FD_COUNT = FD_CONTROL + GX_CONTROL_FDS };
-
-struct gxd {
-    struct gx_config config;
-    struct gx_core_config core_config;
-    struct gx_stat_file *stat;
-    int stat_fd, lock_fd, signal_fd, wake_fd;
-    struct gx_port *port;
-    struct gx_core *core;
-    struct gx_worker worker;
-    struct gx_control_socket control;
-    struct gx_journal_file journal;
-    uint64_t journal_retry_ns, journal_backoff_ns;
-    uint64_t leave_end_ns; /* 0: not leaving on a signal */
-    struct gx_notify notify;
-    bool ended;
-    int exit_code;
-};
 
 /* ---- start ---- */
 
@@ -215,20 +186,10 @@ static int journal_open(struct gxd *gxd)
     return 0;
 }
 
-static int signals_open(struct gxd *gxd)
+static int wake_open(struct gxd *gxd)
 {
-    sigset_t set;
-
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of the write, EFBIG */
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    /* Before the first thread, so that all have it. */
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    gxd->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     gxd->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return gxd->signal_fd < 0 || gxd->wake_fd < 0 ? -errno : gx_guard_install(gxd->wake_fd);
+    return gxd->wake_fd < 0 ? -errno : 0;
 }
 
 static int port_open(struct gxd *gxd)
@@ -268,13 +229,15 @@ static int worker_open(struct gxd *gxd)
         return ret;
     }
     gxd->control.stat = gxd->stat;
+    if (gxd->worker_elsewhere)
+        return 0;
     ret = gx_worker_start(&gxd->worker);
     if (ret)
         gx_error_log("cannot start the worker: %s", strerror(-ret));
     return ret;
 }
 
-static int start(struct gxd *gxd)
+int gxd_start(struct gxd *gxd)
 {
     char error[256];
     int ret;
@@ -285,7 +248,7 @@ static int start(struct gxd *gxd)
         gx_error_log("%s", error);
         return gxd->lock_fd;
     }
-    ret = signals_open(gxd);
+    ret = wake_open(gxd);
     if (!ret)
         ret = state_open(gxd);
     if (!ret)
@@ -359,7 +322,7 @@ static void on_ready(struct gxd *gxd)
     const struct gx_config *config = &gxd->config;
 
     __atomic_store_n(&gxd->stat->ready, 1, __ATOMIC_RELEASE);
-    gx_info_log("gxd %s: site %s (%u of %u) ready: %s, trainers at %s", VERSION, config->site,
+    gx_info_log("gxd %s: site %s (%u of %u) ready: %s, trainers at %s", GXD_VERSION, config->site,
                 config->self + 1, config->site_count, gxd->stat->port, config->socket);
     gx_notify_ready(&gxd->notify, gxd->stat->port);
 }
@@ -431,7 +394,7 @@ static int timeout_ms(const struct gxd *gxd)
     return due <= now ? 0 : (int)((due - now) / GX_NS_PER_MS) + 1;
 }
 
-static void loop_once(struct gxd *gxd)
+void gxd_serve(struct gxd *gxd)
 {
     struct pollfd fds[FD_COUNT] = {
         [FD_SIGNAL] = {.fd = gxd->signal_fd, .events = POLLIN},
@@ -456,15 +419,40 @@ static void loop_once(struct gxd *gxd)
     }
 }
 
-/* In its own time or not at all: the system takes back what a stuck worker holds. */
-static void finish(struct gxd *gxd)
+void gxd_end(struct gxd *gxd)
 {
+    __atomic_store_n(&gxd->ended, true, __ATOMIC_RELEASE);
+    eventfd_write(gxd->wake_fd, 1);
+}
+
+bool gxd_ended(const struct gxd *gxd)
+{
+    return __atomic_load_n(&gxd->ended, __ATOMIC_ACQUIRE);
+}
+
+void gxd_halt(struct gxd *gxd)
+{
+    struct gx_order order = {.type = GX_ORDER_STOP};
+
+    if (gxd->halted)
+        return;
+    gxd->halted = true;
     gx_notify_stopping(&gxd->notify); /* also where gxctl asked to leave */
+    if (gxd->worker_elsewhere) {
+        gx_worker_order(&gxd->worker, &order);
+        return;
+    }
+    /* In its own time or not at all: the system takes back what a stuck worker holds. */
     if (gx_worker_stop(&gxd->worker, STOP_NS)) {
         gx_error_log("the worker does not stop");
         unlink(gxd->config.socket);
         _exit(gxd->exit_code ? gxd->exit_code : 1);
     }
+}
+
+void gxd_finish(struct gxd *gxd)
+{
+    gxd_halt(gxd);
     notices_serve(gxd); /* what it said last */
     gxd->port->ops->close(gxd->port);
     gxd->worker.port = NULL;
@@ -474,91 +462,7 @@ static void finish(struct gxd *gxd)
     gx_worker_fini(&gxd->worker);
     gx_log_init(gxd->config.log_level, NULL);
     gx_stat_close(gxd->stat, gxd->stat_fd);
+    close(gxd->wake_fd);
+    close(gxd->lock_fd);
     gx_info_log("gxd ended");
-}
-
-/* ---- options ---- */
-
-static void help(FILE *out)
-{
-    fputs("gxd: the gateway of one site: exchanges contributions with the other sites' gateways.\n"
-          "\n"
-          "  gxd -c FILE            run with this config file\n"
-          "  gxd -c FILE --check    check the config file and end\n"
-          "  gxd --help | --version\n"
-          "\n"
-          "Logs to stderr, a line an event. SIGTERM leaves the run and ends within 2 s.\n"
-          "Exit: 0 ended in order, 1 failed, 2 usage or config.\n"
-          "\n"
-          "Keys of the config file:\n",
-          out);
-    gx_config_help(out);
-}
-
-static const char *options_parse(int argc, char **argv, bool *check)
-{
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"check", no_argument, NULL, 'k'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {0},
-    };
-    const char *path = NULL;
-    int option;
-
-    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            path = optarg;
-            break;
-        case 'k':
-            *check = true;
-            break;
-        case 'h':
-            help(stdout);
-            exit(EXIT_SUCCESS);
-        case 'V':
-            puts("gxd " VERSION);
-            exit(EXIT_SUCCESS);
-        default:
-            fputs("gxd: try gxd --help\n", stderr);
-            exit(EXIT_CONFIG);
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "gxd: '%s' is no option; try gxd --help\n", argv[optind]);
-        exit(EXIT_CONFIG);
-    }
-    if (!path) {
-        fputs("gxd: -c FILE is missing; try gxd --help\n", stderr);
-        exit(EXIT_CONFIG);
-    }
-    return path;
-}
-
-int main(int argc, char **argv)
-{
-    static struct gxd gxd;
-    bool check = false;
-    const char *path = options_parse(argc, argv, &check);
-    char error[512];
-    int ret = gx_config_load(path, &gxd.config, error, sizeof(error));
-
-    if (ret) {
-        fprintf(stderr, "gxd: %s\n", error);
-        return EXIT_CONFIG;
-    }
-    if (check) {
-        printf("%s: ok\n", path);
-        return EXIT_SUCCESS;
-    }
-    gx_notify_init(&gxd.notify);
-    ret = start(&gxd);
-    if (ret)
-        return ret == -EINVAL ? EXIT_CONFIG : EXIT_FAILURE;
-    while (!gxd.ended)
-        loop_once(&gxd);
-    finish(&gxd);
-    return gxd.exit_code;
 }

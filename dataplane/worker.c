@@ -25,6 +25,7 @@
 #define SPIN_NS (20 * GX_NS_PER_US)
 #define SLEEP_MIN_NS (3 * GX_NS_PER_US) /* below this a sleep takes longer than it lasts */
 #define SLEEP_MAX_NS (250 * GX_NS_PER_MS)
+#define SHARED_SLEEP_NS (100 * GX_NS_PER_US) /* of several workers on one thread */
 #define BACK_PRESSURE_NS GX_NS_PER_MS
 #define BUSY_REFRESH_NS (200 * GX_NS_PER_US)
 #define COMPLAINT_NS (10 * GX_NS_PER_S)
@@ -216,6 +217,15 @@ static void busy_refresh(struct gx_trainer *trainer)
 
 /* ---- the stages of a pass; each says whether it found something to do ---- */
 
+/* The time since the last end was this work's. */
+static void work_end(struct gx_worker *worker, enum gx_site_counter work)
+{
+    uint64_t now = gx_clock_ns();
+
+    worker->counters->site[work] += now - worker->work_start_ns;
+    worker->work_start_ns = now;
+}
+
 static bool receive(struct gx_worker *worker)
 {
     uint32_t count, all = 0;
@@ -223,9 +233,12 @@ static bool receive(struct gx_worker *worker)
     /* As many bursts as a pass may send, or what arrives would wait behind what leaves. */
     for (int burst = 0; burst < BURSTS_PER_PASS; burst++) {
         count = worker->port->ops->rx(worker->port, worker->received, GX_PORT_BURST);
+        work_end(worker, GX_SITE_work_port_receive_ns_total);
         for (uint32_t i = 0; i < count; i++)
             gx_core_rx(worker->core, worker->now, &worker->received[i].from,
                        worker->received[i].bytes, worker->received[i].byte_count);
+        if (count)
+            work_end(worker, GX_SITE_work_core_receive_ns_total);
         all += count;
         if (count < GX_PORT_BURST)
             break;
@@ -306,9 +319,11 @@ static bool transmit(struct gx_worker *worker)
         if (room > GX_PORT_BURST)
             room = GX_PORT_BURST;
         count = room ? gx_core_tx(worker->core, worker->now, worker->packets, room) : 0;
+        work_end(worker, GX_SITE_work_core_send_ns_total);
         if (!count)
             break;
         ops->tx(worker->port, worker->packets, count);
+        work_end(worker, GX_SITE_work_port_send_ns_total);
         busy = true;
     }
     return busy;
@@ -457,13 +472,16 @@ static void count_port(struct gx_worker *worker)
 
 static void keep_house(struct gx_worker *worker)
 {
-    uint64_t end_ns = gx_clock_ns(), pass_ns = end_ns - worker->pass_start_ns;
     uint64_t *site = worker->counters->site;
+    uint64_t end_ns, pass_ns;
 
     refresh_busy(worker);
     tell_port(worker);
     complain(worker);
     count_port(worker);
+    work_end(worker, GX_SITE_work_house_ns_total);
+    end_ns = worker->work_start_ns;
+    pass_ns = end_ns - worker->pass_start_ns;
     site[GX_SITE_loops_total]++;
     site[GX_SITE_heartbeat_ns] = end_ns;
     if (pass_ns > site[GX_SITE_loop_ns_max])
@@ -507,22 +525,30 @@ static void rest(struct gx_worker *worker, bool busy)
         sleep_until_due(worker);
 }
 
-void gx_worker_poll(struct gx_worker *worker)
+/* One pass without a rest. True: it found something to do. */
+static bool pass(struct gx_worker *worker)
 {
     bool busy;
 
-    worker->now = worker->pass_start_ns = gx_clock_ns();
+    worker->now = worker->pass_start_ns = worker->work_start_ns = gx_clock_ns();
     busy = receive(worker);
     busy |= obey_main(worker);
     busy |= serve_trainers(worker);
+    work_end(worker, GX_SITE_work_trainers_ns_total);
     busy |= gx_core_poll(worker->core, worker->now);
+    work_end(worker, GX_SITE_work_jobs_ns_total);
     busy |= transmit(worker);
     busy |= journal_hand_over(worker);
     busy |= deliver_events(worker);
     busy |= tell_detached(worker);
     tell_notes(worker);
     keep_house(worker);
-    rest(worker, busy);
+    return busy;
+}
+
+void gx_worker_poll(struct gx_worker *worker)
+{
+    rest(worker, pass(worker));
 }
 
 /* ---- the thread ---- */
@@ -535,21 +561,59 @@ static void on_release(void *ctx, uint32_t owner)
     worker->busy_stale = true;
 }
 
-static void *thread_main(void *ctx)
+static int begin(struct gx_worker *worker)
 {
-    struct gx_worker *worker = ctx;
     int ret;
 
     worker->now = gx_clock_ns();
-    /* Sleeps end within microseconds of their time, not within the usual 50. */
-    prctl(PR_SET_TIMERSLACK, 1);
     ret = gx_port_start(worker->port, on_release, worker);
     if (!ret)
         ret = worker->port->ops->watch(worker->port, worker->wake_fd);
     notice_claim(worker, ret ? GX_NOTICE_FAILED : GX_NOTICE_READY, NULL)->error = ret;
     notice_send(worker);
-    while (!ret && !worker->stop)
-        gx_worker_poll(worker);
+    return ret;
+}
+
+/* All in turn. They can sleep on one port only, so they do it for moments. */
+static bool poll_all(struct gx_worker *const workers[], uint32_t count)
+{
+    bool busy = false, stop = true;
+
+    for (uint32_t i = 0; i < count; i++) {
+        busy |= pass(workers[i]);
+        stop &= workers[i]->stop;
+    }
+    if (busy)
+        workers[0]->active_ns = workers[0]->now;
+    else if (workers[0]->now - workers[0]->active_ns < SPIN_NS)
+        relax();
+    else
+        workers[0]->port->ops->sleep(workers[0]->port, workers[0]->now + SHARED_SLEEP_NS);
+    return !stop;
+}
+
+void gx_worker_run(struct gx_worker *const workers[], uint32_t count)
+{
+    int ret = 0;
+
+    /* Sleeps end within microseconds of their time, not within the usual 50. */
+    prctl(PR_SET_TIMERSLACK, 1);
+    for (uint32_t i = 0; !ret && i < count; i++)
+        ret = begin(workers[i]);
+    if (ret)
+        return;
+    if (count > 1)
+        while (poll_all(workers, count))
+            ;
+    while (!workers[0]->stop)
+        gx_worker_poll(workers[0]);
+}
+
+static void *thread_main(void *ctx)
+{
+    struct gx_worker *worker = ctx;
+
+    gx_worker_run(&worker, 1);
     return NULL;
 }
 

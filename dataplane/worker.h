@@ -92,6 +92,7 @@ struct gx_worker {
     /* The thread's own. */
     bool stop, leaving, left, busy_stale, link_down_told;
     uint64_t now, pass_start_ns, active_ns, busy_ns, complaint_ns, errors_told, conflicts_told;
+    uint64_t work_start_ns;
     struct gx_trainer *trainers[GX_TRAINERS_MAX];
     uint32_t trainer_count;
     struct gx_rx received[GX_PORT_BURST];
@@ -108,6 +109,8 @@ void gx_worker_order(struct gx_worker *worker, const struct gx_order *order);
 /* Orders STOP and waits for the thread's end, `timeout_ns` at most: -ETIMEDOUT. */
 int gx_worker_stop(struct gx_worker *worker, uint64_t timeout_ns);
 
+/* The thread's body: starts the workers' ports and runs them until all were ordered to stop. Several take turns. */
+void gx_worker_run(struct gx_worker *const workers[], uint32_t count);
 /* One pass of the loop; for the thread and for tests. */
 void gx_worker_poll(struct gx_worker *worker);
 

@@ -178,6 +178,8 @@ def one_test(name):
         status, result.output = run(argv, timeout_s, env)
         if status == 0:
             result.passed.append((name, ""))
+        elif status == 77:
+            result.skipped.append((name, (result.output.strip().splitlines() or ["exit status 77"])[-1]))
         else:
             result.failed.append((name, f"exit: {status}"))
         return result

@@ -1,5 +1,7 @@
 #include "lane/estimate.h"
 
+#include <math.h>
+
 #define RTT_PERIOD_NS 10000000000ull
 #define MEMORY_PACKETS 20000.0
 #define COLD_PACKETS 1000.0
@@ -92,6 +94,14 @@ bool gx_estimate_cold(const struct gx_estimate *estimate)
 double gx_estimate_loss(const struct gx_estimate *estimate)
 {
     double loss = estimate->expected > 0 ? estimate->lost / estimate->expected : 0;
+
+    return loss < 1 ? loss : 1;
+}
+
+double gx_estimate_loss_likely(const struct gx_estimate *estimate)
+{
+    double lost = estimate->lost + 2 * sqrt(estimate->lost);
+    double loss = estimate->expected > 0 ? lost / estimate->expected : 0;
 
     return loss < 1 ? loss : 1;
 }

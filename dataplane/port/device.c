@@ -405,10 +405,11 @@ uint32_t gx_device_memory_mib(const struct gx_device_config *config)
     uint64_t queues = config->queue_count ? config->queue_count : 1;
     uint32_t rx = config->rx_descriptors ? config->rx_descriptors : DESCRIPTORS;
     uint32_t tx = config->tx_descriptors ? config->tx_descriptors : DESCRIPTORS;
-    uint64_t object =
-        192 + 64 +
-        pool_room(GX_DEVICE_AF_XDP,
-                  config->frame_bytes ? config->frame_bytes : MTU_DEFAULT + ETHERNET_BYTES);
+    uint32_t frame_bytes = config->frame_bytes ? config->frame_bytes : MTU_DEFAULT + ETHERNET_BYTES;
+    /* af_xdp's buffers are larger than others', but never as large as a jumbo frame. */
+    uint32_t xdp = pool_room(GX_DEVICE_AF_XDP, frame_bytes);
+    uint32_t other = pool_room(GX_DEVICE_AF_PACKET, frame_bytes);
+    uint64_t object = 192 + 64 + (xdp > other ? xdp : other);
 
     return (uint32_t)((queues * pool_mbufs(rx, tx, config->mbufs_more) * object >> 20) + 4);
 }

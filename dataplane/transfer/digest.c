@@ -5,6 +5,9 @@
 /* The state of a hash in progress is then a complete type, so that it needs no allocation. */
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h> /* the same hash, by AVX2 or AVX-512 where the CPU has them */
+#endif
 
 #include "gx_assert.h"
 

@@ -279,9 +279,11 @@ void gx_peer_policy(struct gx_links *links, struct gx_peer *peer, const struct g
     uint64_t shards = send != NULL ? send->layout.shard_count : 0;
     uint64_t shard_ns = frame_bits * SECOND_NS / rate_bps;
 
-    gx_policy_init(&peer->policy, gx_estimate_loss(estimate), gx_estimate_burst(estimate),
-                   gx_estimate_cold(estimate), estimate->rtt_ns, shards * shard_ns,
-                   GX_K * shard_ns);
+    bool cold = gx_estimate_cold(estimate);
+
+    gx_policy_init(
+        &peer->policy, cold ? gx_estimate_loss_likely(estimate) : gx_estimate_loss(estimate),
+        gx_estimate_burst(estimate), cold, estimate->rtt_ns, shards * shard_ns, GX_K * shard_ns);
 }
 
 void gx_peer_flight_drop_oldest(struct gx_peer *peer)

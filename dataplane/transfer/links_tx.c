@@ -8,7 +8,8 @@
 #include "wire/feedback.h"
 #include "wire/hello.h"
 
-#define OPEN_COPIES 3
+#define OPEN_AT_ONCE 3
+#define OPEN_COPIES 5
 #define OPEN_COPY_NS 5000000ull
 #define OPEN_WAIT_MIN_NS 10000000ull
 #define OPEN_WAIT_MAX_NS 200000000ull
@@ -160,10 +161,13 @@ static void tx_probe(struct gx_links *links, struct gx_peer *peer, struct out *o
         emit_message(links, peer, out, GX_TYPE_PROBE, GX_OWNER_NONE, 0, now);
 }
 
-/* Three copies, then ever more seldom until there is an answer. */
+/* Copies at once, since every shard that arrives before the first of them is lost; some a little later, in case a burst of losses took
+ * those; then ever more seldom until there is an answer. */
 static void open_schedule(struct gx_send *send, uint64_t now)
 {
     send->open_count++;
+    if (send->open_count < OPEN_AT_ONCE)
+        return;
     if (send->open_count < OPEN_COPIES) {
         send->open_ns = now + OPEN_COPY_NS;
         return;
@@ -176,23 +180,25 @@ static void open_schedule(struct gx_send *send, uint64_t now)
         send->open_wait_ns = OPEN_WAIT_MAX_NS;
 }
 
-static void tx_opens(struct gx_links *links, struct gx_peer *peer, struct out *out, uint64_t now)
+static void tx_open(struct gx_links *links, struct gx_peer *peer, struct out *out,
+                    struct gx_send *send, uint64_t now)
 {
-    for (uint32_t i = 0; i < GX_SENDS_MAX; i++) {
-        struct gx_send *send = &peer->sends[i];
-        uint32_t owner;
+    while (now >= send->open_ns && has_room(links, out)) {
+        uint32_t owner = pool_take(links);
 
-        if (!send->used || send->closing || now < send->open_ns)
-            continue;
-        if (!has_room(links, out))
-            return;
         if (send->answer == GX_ANSWER_NOT_READY)
             gx_send_reopen(send, gx_peer_transfer_id(peer), now);
-        owner = pool_take(links);
         emit_message(links, peer, out, GX_TYPE_CONTROL, owner,
                      gx_open_build(&send->open, pool_at(links, owner)), now);
         open_schedule(send, now);
     }
+}
+
+static void tx_opens(struct gx_links *links, struct gx_peer *peer, struct out *out, uint64_t now)
+{
+    for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
+        if (peer->sends[i].used && !peer->sends[i].closing)
+            tx_open(links, peer, out, &peer->sends[i], now);
 }
 
 static void tx_state(struct gx_links *links, struct gx_peer *peer, struct out *out, uint64_t now)
@@ -244,6 +250,17 @@ static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_r
         counters[GX_LINK_copied_bytes_total] += payload_bytes;
 }
 
+/* The same block's next shard is due a round of blocks later: from memory to the cache takes about as long. Shards of one
+ * block after the other lie far apart, which the CPU's own prefetching does not see. */
+static void shard_prefetch(const struct gx_layout *layout, uint32_t shard, const uint8_t *payload)
+{
+    if (shard + 2 >= layout->shard_count) /* the last one may be shorter */
+        return;
+    payload += layout->shard_bytes;
+    for (uint32_t i = 0; i < layout->shard_bytes; i += 64)
+        __builtin_prefetch(payload + i);
+}
+
 static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *out,
                      struct gx_send *send, const struct gx_row *row, uint64_t now)
 {
@@ -274,6 +291,7 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
         if (shard == layout->shard_count - 1)
             bytes = (uint32_t)((layout->bytes - 1) % layout->shard_bytes + 1);
         send->source->packets++;
+        shard_prefetch(layout, shard, payload);
     }
     header.payload_bytes = (uint16_t)bytes;
     emit(links, peer, out, &header, payload, owner, entry, now);

@@ -3,11 +3,11 @@
 #include <math.h>
 #include <string.h>
 
-#define LOSS_BIAS 1.25
-#define LOSS_COLD 0.05 /* of small transfers, before anything was measured */
+#define LOSS_BIAS 1.2
+#define LOSS_COLD                                                                                  \
+    0.05 /* at least, of transfers of less than two round trips, while little was measured */
 #define LOSS_MAX 0.9
-#define EPSILON 0.01
-#define EPSILON_SMALL 0.003
+#define EPSILON 0.006
 #define LOSSES_NEGLIGIBLE 0.01 /* expected in the whole tail */
 #define DEPTH_MIN 16.0
 #define ROWS_MAX 255u
@@ -15,19 +15,20 @@
 void gx_policy_init(struct gx_policy *policy, double loss, double burst, bool cold, uint64_t rtt_ns,
                     uint64_t serialise_ns, uint64_t block_ns)
 {
-    bool small = serialise_ns < rtt_ns / 2;
     double depth = 2 * burst > DEPTH_MIN ? 2 * burst : DEPTH_MIN;
     double blocks_per_rtt = block_ns > 0 ? (double)rtt_ns / (double)block_ns : depth;
 
-    if (cold)
-        loss = small ? LOSS_COLD : 0;
-    else
+    if (!cold)
         loss *= LOSS_BIAS;
+    else if (serialise_ns >= 2 * rtt_ns)
+        loss = 0;
+    else if (loss < LOSS_COLD)
+        loss = LOSS_COLD;
     if (rtt_ns > 0 && blocks_per_rtt < depth)
         depth = blocks_per_rtt;
     policy->loss = loss < LOSS_MAX ? loss : LOSS_MAX;
     policy->burst = burst > 1 ? burst : 1;
-    policy->epsilon = small ? EPSILON_SMALL : EPSILON;
+    policy->epsilon = EPSILON;
     policy->depth = depth > 1 ? (uint32_t)depth : 1;
 }
 

@@ -1,5 +1,5 @@
-/* The port on af_xdp alone, without a core above it: how soon a sleeper has a packet, what it costs to sleep, and how many
- * packets a second one thread sends and another receives. In a network namespace that goes with this process. */
+/* Ports alone, without a core above them, on af_xdp and on kernel UDP: how soon a sleeper has a packet, what it costs to sleep,
+ * and how many packets a second one thread sends and another receives. In a network namespace that goes with this process. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -27,7 +27,7 @@ static uint8_t payload[PAYLOAD];
 static double samples_us[SAMPLES];
 static uint32_t sample_count;
 static atomic_bool flooding, stop;
-static uint64_t received;
+static _Atomic uint64_t received;
 static double receiver_cpu;
 
 static void on_release(void *ctx, uint32_t owner)
@@ -42,6 +42,7 @@ static void die(const char *text)
     exit(1);
 }
 
+/* `device` "": kernel UDP. */
 static struct gx_port *port_open(const char *device, const char *address)
 {
     struct gx_port_config config = {
@@ -122,29 +123,15 @@ static void namespace_make(void)
 
     if (geteuid() != 0 || fd < 0 || unshare(CLONE_NEWNET) ||
         system("ip link add gx0 type veth peer name gx1 && ip link set gx0 up && ip link set gx1 "
-               "up")) {
+               "up && ip link set lo up")) {
         puts("skip: af_xdp on veth needs root, AF_XDP and iproute2");
         exit(SKIP);
     }
     close(fd);
 }
 
-int main(void)
+static void wake(const char *name)
 {
-    struct gx_eal_config eal = {.program = "bench", .memory_mib = 128};
-    char error[512];
-    pthread_t thread;
-    uint64_t before, sent, end_ns;
-
-    namespace_make();
-    if (gx_eal_init(&eal, error, sizeof(error)))
-        die(error);
-    a = port_open("net_af_xdp0,iface=gx0", "10.9.0.1/24");
-    b = port_open("net_af_xdp1,iface=gx1", "10.9.0.2/24");
-    if (gx_port_start(a, on_release, NULL) || pthread_create(&thread, NULL, receiver, NULL))
-        die("the sender's port does not start");
-    while (!a->stats.tx_packets)
-        port_send(1, false), usleep(10000);
     for (uint32_t i = 0; i < 20 * SAMPLES && sample_count < SAMPLES; i++) {
         usleep(1000);
         port_send(1, true);
@@ -152,25 +139,61 @@ int main(void)
     if (sample_count < SAMPLES)
         die("packets were lost");
     qsort(samples_us, SAMPLES, sizeof(samples_us[0]), compare);
-    printf("af_xdp on veth, %s pages: a sleeper has a packet p50 %.1f us, p90 %.1f us, p99 %.1f us "
-           "after its send "
-           "began; its CPU at 1,000 wakes a second: %.1f%%\n",
-           gx_eal_huge() ? "huge" : "small", samples_us[SAMPLES / 2], samples_us[SAMPLES * 9 / 10],
+    printf("%s: a sleeper has a packet p50 %.1f us, p90 %.1f us, p99 %.1f us after its send began; "
+           "its CPU at 1,000 wakes a second: %.1f%%\n",
+           name, samples_us[SAMPLES / 2], samples_us[SAMPLES * 9 / 10],
            samples_us[SAMPLES * 99 / 100], 100 * receiver_cpu / (SAMPLES / 1000.0));
+}
+
+static void flood(const char *name)
+{
+    uint64_t before = received, sent = a->stats.tx_packets, end_ns;
+
     flooding = true;
-    before = received;
-    sent = a->stats.tx_packets;
     for (end_ns = gx_clock_ns() + FLOOD_NS; gx_clock_ns() < end_ns;)
         port_send(32, false);
     usleep(100000);
-    printf("flood of %u-byte frames: sent %.0f, received %.0f a second, %.2f Gbit/s (two threads, "
-           "one sends all it can)\n",
-           PAYLOAD + 90, (double)(a->stats.tx_packets - sent) / 3, (double)(received - before) / 3,
+    printf("%s: flood of %u-byte frames: sent %.0f, received %.0f a second, %.2f Gbit/s (two "
+           "threads, one sends all it can)\n",
+           name, PAYLOAD + 90, (double)(a->stats.tx_packets - sent) / 3,
+           (double)(received - before) / 3,
            (double)(received - before) / 3 * (PAYLOAD + 90) * 8 / 1e9);
+    flooding = false;
+}
+
+static void measure(const char *name, const char *device_a, const char *address_a,
+                    const char *device_b, const char *address_b)
+{
+    pthread_t thread;
+
+    a = port_open(device_a, address_a);
+    b = port_open(device_b, address_b);
+    stop = false;
+    received = sample_count = 0;
+    receiver_cpu = 0;
+    if (gx_port_start(a, on_release, NULL) || pthread_create(&thread, NULL, receiver, NULL))
+        die("the sender's port does not start");
+    while (!received)
+        port_send(1, false), usleep(10000);
+    wake(name);
+    flood(name);
     stop = true;
     pthread_join(thread, NULL);
     a->ops->close(a);
     b->ops->close(b);
+}
+
+int main(void)
+{
+    struct gx_eal_config eal = {.program = "bench", .memory_mib = 128};
+    char error[512];
+
+    namespace_make();
+    if (gx_eal_init(&eal, error, sizeof(error)))
+        die(error);
+    measure("af_xdp", "net_af_xdp0,iface=gx0", "10.9.0.1/24", "net_af_xdp1,iface=gx1",
+            "10.9.0.2/24");
+    measure("udp", "", "127.0.0.1:7440", "", "127.0.0.1:7441");
     gx_eal_fini();
     return 0;
 }

@@ -139,5 +139,16 @@ def test_memory_is_released():
                 gxtest.wait_until(lambda s=site, n=name: s.counter(n) == 0, "%s of 0 at %s" % (name, site.name))
 
 
+def test_a_site_that_offers_nothing_receives_all_the_same():
+    with Lab("a", "b", deadline="300ms") as lab:
+        offering = lab.sites[0].perf("r", "--bytes", "100K", "--rounds", "2")
+        listening = lab.sites[1].perf("r", "--bytes", "100K", "--rounds", "2", "--no-offer")
+        report = gxtest.report_of(offering)
+        check(report["left_out_rounds"] == 0 and report["checked_rounds"] == 3, "report %s" % report)
+        report = gxtest.report_of(listening)
+        check(report["left_out_rounds"] == 3 and report["checked_rounds"] == 3, "report %s" % report)
+        check(all(r["cohort"] == ["a"] and r["held_seconds"] > 0 for r in report["rounds"]), "rounds %s" % report["rounds"])
+
+
 if __name__ == "__main__":
     sys.exit(gxtest.main(globals()))

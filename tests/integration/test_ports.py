@@ -151,6 +151,12 @@ def test_rounds_on_memif():
               "memif takes payloads in place")
 
 
+def test_large_frames_on_memif():
+    with Lab("x", start=False) as folder, two(memif_ports(folder.folder), mtu="9000") as lab:
+        exchange(lab)
+        check(lab.sites[0].show()["shard_bytes"] > 8000, "shards of %s" % lab.sites[0].show()["shard_bytes"])
+
+
 def test_af_xdp_speaks_with_kernel_udp():
     need_xdp()
     ports = [device("net_af_xdp0,iface=gxv0", 0), '{udp: "%s:7440"}' % ADDRESSES[1]]

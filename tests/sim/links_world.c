@@ -338,7 +338,7 @@ static void site_start(struct world *world, uint32_t i)
     config->incarnation = gx_random_u64(&world->random) | 1;
     config->seed = gx_random_u64(&world->random);
     config->counters = &site->counters;
-    config->send_blocks = 4096;
+    config->send_blocks = 32768;
     site->incarnation++;
     contexts[i] = (struct upcall_ctx){.world = world, .self = i};
     site->links = links_must(gx_links_create(config, &ops, &contexts[i], world->now));
@@ -533,7 +533,7 @@ bool links_world_run(struct world *world, uint64_t limit_ns)
 
         if (world->pause_ns != 0 && world->now >= world->pause_ns)
             return true;
-        if (all_held(world) && world->now >= world->config.fault_end_ns)
+        if (world->pause_ns == 0 && all_held(world) && world->now >= world->config.fault_end_ns)
             return world->failure[0] == 0;
         if (world->config.hostile && world->now >= world->hostile_ns) {
             links_hostile_packet(world);
@@ -589,7 +589,7 @@ uint32_t links_world_deliver(struct world *world, uint32_t from, uint32_t to, ui
 
     gx_random_fill(&world->random, delivery->copy, bytes);
     open->key.run = 7;
-    open->key.round = idx;
+    open->key.round = world->rounds++;
     open->key.owner = (uint8_t)from;
     open->key.kind = links_random_below(world, 4) == 0 ? GX_KIND_STATE : GX_KIND_CONTRIBUTION;
     open->weight = 1;
@@ -662,12 +662,8 @@ void links_world_init(struct world *world, const struct world_config *config)
     cpu_calibrate(world);
 }
 
-void links_world_fini(struct world *world)
+static void deliveries_free(struct world *world)
 {
-    for (uint32_t i = 0; i < world->config.sites; i++) {
-        gx_links_destroy(world->sites[i].links);
-        free(world->sites[i].port);
-    }
     for (uint32_t i = 0; i < world->delivery_count; i++) {
         free(world->deliveries[i].bytes);
         free(world->deliveries[i].copy);
@@ -675,6 +671,29 @@ void links_world_fini(struct world *world)
         free(world->deliveries[i].tables);
         free(world->deliveries[i].staging);
     }
+    world->delivery_count = 0;
+}
+
+void links_world_clear(struct world *world)
+{
+    for (uint32_t i = 0; i < world->delivery_count; i++) {
+        struct delivery *delivery = &world->deliveries[i];
+
+        if (delivery->source.packets > 0 || delivery->send != NULL)
+            links_fail(world, "cleared too early", i, delivery->source.packets);
+        gx_links_sink_stop(world->sites[delivery->to].links, &delivery->sink);
+    }
+    deliveries_free(world);
+    memset(world->rows, 0, world->rows_count * sizeof *world->rows);
+}
+
+void links_world_fini(struct world *world)
+{
+    for (uint32_t i = 0; i < world->config.sites; i++) {
+        gx_links_destroy(world->sites[i].links);
+        free(world->sites[i].port);
+    }
+    deliveries_free(world);
     for (uint32_t i = 0; i < world->heap_count; i++)
         free(world->heap[i].packet);
     for (uint32_t i = 0; i < world->capture_count; i++)

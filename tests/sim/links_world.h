@@ -101,6 +101,7 @@ struct world {
     uint64_t pause_ns; /* links_world_run() returns then, 0: it does not */
     struct delivery deliveries[WORLD_DELIVERIES_MAX];
     uint32_t delivery_count;
+    uint64_t rounds; /* deliveries made so far */
     struct on_wire *heap;
     uint32_t heap_count, heap_max;
     uint64_t sequence;
@@ -125,7 +126,9 @@ uint32_t links_world_help(struct world *world, uint32_t delivery, uint32_t from,
 void links_world_cut(struct world *world, uint32_t from, uint32_t to, uint64_t after_ns);
 /* A link counter summed over all sites and links. */
 uint64_t links_world_sum(const struct world *world, enum gx_link_counter counter);
-/* Runs until all is held, until world->pause_ns, or until `limit_ns` has passed. False: see `failure`. */
+/* Forgets all deliveries: they are held, and nothing points at them any more. */
+void links_world_clear(struct world *world);
+/* Runs until all is held (if world->pause_ns is set: until then), or until `limit_ns` has passed. False: see `failure`. */
 bool links_world_run(struct world *world, uint64_t limit_ns);
 
 /* ---- between the files of this world ---- */

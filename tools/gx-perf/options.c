@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,16 +11,25 @@
 #include "units.h"
 
 #define BYTES_MAX (1ull << 40)
+#define LOCAL_HEADER_BYTES 76u /* IPv4, UDP and gx */
 
 /* OPTION(id, name, argument, help): one row gives the parser's table and --help. */
 #define OPTIONS                                                                                    \
     OPTION(socket, "socket", "PATH",                                                               \
            "gxd's socket, also -s (default: $GX_SOCKET, else " GX_PERF_SOCKET_DEFAULT ")")         \
     OPTION(run, "run", "NAME", "the run's name, the same at every site; one name, one benchmark")  \
+    OPTION(local, "local", NULL,                                                                   \
+           "no gxd needed: two gateways in this process, DPDK rings between them")                 \
+    OPTION(                                                                                        \
+        cores, "cores", "N",                                                                       \
+        "of --local: 2 (default where there are two): a thread a worker; 1: one thread for both")  \
+    OPTION(mtu, "mtu", "N", "of --local: the largest IP packet, 576 to 9000 (default 1500)")       \
     OPTION(bytes, "bytes", "BYTES", "of a contribution on the wire: 25M (default)")                \
     OPTION(rounds, "rounds", "N", "counted rounds (default 10); one more comes first as warm-up")  \
     OPTION(format, "format", "NAME", "fp32 (default), bf16, int8 or e3m0")                         \
     OPTION(digest, "digest", "NAME", "xxh3 (default) or blake2b")                                  \
+    OPTION(no_offer, "no-offer", NULL,                                                             \
+           "take part without offering: only receive; rounds then end by the deadline")            \
     OPTION(check, "check", NULL, "compute each result anew in double precision and compare")       \
     OPTION(link_rate, "link-rate", "RATE",                                                         \
            "the slower of uplink and downlink: 200Mbit; gives the bounds and the ratios")          \
@@ -64,7 +74,8 @@ __attribute__((format(printf, 1, 2))) static int complain(const char *format, ..
 static void print_help(void)
 {
     puts(
-        "usage: gx-perf [-s SOCKET] --run NAME [options]\n\n"
+        "usage: gx-perf [-s SOCKET] --run NAME [options]\n"
+        "       gx-perf --local [options]\n\n"
         "Measures the exchange: started at every site, it submits rounds of made-up contributions\n"
         "back to back and reports how long they took, beside what physics allows.\n");
     for (int i = 0; i < OPTION_COUNT; i++) {
@@ -177,6 +188,20 @@ static int parse_option(enum option_id option, const char *text, struct gx_perf_
     case OPTION_check:
         out->check = true;
         return 0;
+    case OPTION_no_offer:
+        out->no_offer = true;
+        return 0;
+    case OPTION_local:
+        out->local = true;
+        return 0;
+    case OPTION_cores:
+        rc = parse_count("cores", text, 1, 2, &count);
+        out->cores = (uint32_t)count;
+        return rc;
+    case OPTION_mtu:
+        rc = parse_count("mtu", text, 576, 9000, &count);
+        out->mtu = (uint32_t)count;
+        return rc;
     case OPTION_json:
         out->json = true;
         return 0;
@@ -195,6 +220,30 @@ static int parse_option(enum option_id option, const char *text, struct gx_perf_
         break;
     }
     return -EINVAL;
+}
+
+/* What follows from --local, or does not go with it. */
+static int complete_local(struct gx_perf_options *o)
+{
+    cpu_set_t cpus;
+
+    if (!o->local && (o->cores || o->mtu))
+        return complain("--cores and --mtu are of --local: the sites' gxd has its own");
+    if (!o->local)
+        return 0;
+    if (o->link.delay_seconds > 0 || o->link.loss > 0)
+        return complain("--local has no delay and loses nothing: leave --link-delay and "
+                        "--link-loss out");
+    if (o->no_offer)
+        return complain("--no-offer does not go with --local: both sites would only receive");
+    if (!o->run)
+        o->run = "local";
+    if (!o->mtu)
+        o->mtu = 1500;
+    o->link.shard_bytes = (o->mtu - LOCAL_HEADER_BYTES) / 64 * 64;
+    if (!o->cores)
+        o->cores = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2 ? 1 : 2;
+    return 0;
 }
 
 static int check_all(const struct gx_perf_options *o)
@@ -252,5 +301,6 @@ enum gx_perf_options_result gx_perf_options_parse(int argc, char **argv,
         complain("'%s' is not expected; gx-perf --help lists the options", argv[optind]);
         return GX_PERF_OPTIONS_USAGE;
     }
-    return check_all(out) == 0 ? GX_PERF_OPTIONS_RUN : GX_PERF_OPTIONS_USAGE;
+    return complete_local(out) == 0 && check_all(out) == 0 ? GX_PERF_OPTIONS_RUN
+                                                           : GX_PERF_OPTIONS_USAGE;
 }

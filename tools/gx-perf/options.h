@@ -18,9 +18,17 @@ struct gx_perf_options {
     enum gx_format format;
     enum gx_digest_kind digest;
     bool check, json;
+    bool local;     /* two gateways in this process instead of a gxd at `socket` */
+    bool no_offer;  /* only receives */
+    uint32_t cores; /* of local: 1 or 2 */
+    uint32_t mtu;   /* of local */
     struct gx_perf_link link;
     uint64_t wait_ns;    /* for gxd's socket */
     uint64_t timeout_ns; /* for anything else to happen */
+    /* Not from the command line. */
+    bool background;            /* another site's gx-perf in this process has the terminal */
+    void (*on_warm)(void *ctx); /* the counted rounds begin; NULL: nobody asks */
+    void *on_warm_ctx;
 };
 
 enum gx_perf_options_result { GX_PERF_OPTIONS_RUN, GX_PERF_OPTIONS_HELP, GX_PERF_OPTIONS_USAGE };

@@ -234,6 +234,8 @@ static int finish(struct perf *p, const struct gx_event *event)
         return GX_PERF_FAILED;
     }
     gx_perf_report_event(p->report, event, p->round > 1);
+    if (p->round == 1 && p->options->on_warm)
+        p->options->on_warm(p->options->on_warm_ctx);
     if (event->type != GX_EVENT_VOID) {
         if (p->options->check)
             check(p, event);
@@ -331,7 +333,7 @@ static int run_rounds(struct perf *p)
     int code = settle(p, gx_publish(p->gx, 0, 0), "publish");
 
     while (code == GX_PERF_OK && p->round <= p->last) {
-        code = offer(p);
+        code = p->options->no_offer ? GX_PERF_OK : offer(p);
         if (code == GX_PERF_OK)
             code = wait_round(p);
     }
@@ -345,7 +347,7 @@ int gx_perf_run(const struct gx_perf_options *options, struct gx_perf_report *re
                      .seed = gx_perf_seed(options->run),
                      .round = 1,
                      .last = (uint64_t)options->rounds + 1,
-                     .terminal = isatty(STDERR_FILENO)};
+                     .terminal = !options->background && isatty(STDERR_FILENO)};
     int code;
 
     report->param_count = gx_perf_param_count(options->format, options->bytes);

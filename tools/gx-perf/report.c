@@ -58,7 +58,7 @@ void gx_perf_report_event(struct gx_perf_report *r, const struct gx_event *event
     if (!counted || r->round_count == r->options->rounds)
         return;
     struct gx_perf_round *round = &r->rounds[r->round_count++];
-    *round = (struct gx_perf_round){event->round, NAN, NAN, event->cohort};
+    *round = (struct gx_perf_round){event->round, NAN, NAN, event->completed_ns, event->cohort};
     if (event->type == GX_EVENT_VOID)
         return;
     if (event->held_ns)
@@ -121,6 +121,14 @@ static double loss_of(const struct gx_perf_report *r)
                : NAN;
 }
 
+double gx_perf_report_held_seconds(const struct gx_perf_report *r)
+{
+    double values[PERCENTILE_COUNT];
+
+    measure_percentiles(r, HELD, 1, values);
+    return values[0];
+}
+
 /* ---- JSON ---- */
 
 static void set_real(json_t *object, const char *key, double value)
@@ -166,13 +174,14 @@ static json_t *rounds_json(const struct gx_perf_report *r)
         set_u64(round, "bytes", r->bytes);
         set_real(round, "held_seconds", r->rounds[i].held_seconds);
         set_real(round, "seconds", r->rounds[i].seconds);
+        set_u64(round, "completed_ns", r->rounds[i].completed_ns);
         json_object_set_new(round, "cohort", cohort_json(r, r->rounds[i].cohort));
         json_array_append_new(rounds, round);
     }
     return rounds;
 }
 
-void gx_perf_report_json(const struct gx_perf_report *r, FILE *out)
+json_t *gx_perf_report_object(const struct gx_perf_report *r)
 {
     json_t *object = json_object();
 
@@ -196,6 +205,13 @@ void gx_perf_report_json(const struct gx_perf_report *r, FILE *out)
     set_u64(object, "states_adopted", r->behind);
     set_u64(object, "reattached", r->reattached);
     set_u64(object, "errors", r->errors);
+    return object;
+}
+
+void gx_perf_report_json(const struct gx_perf_report *r, FILE *out)
+{
+    json_t *object = gx_perf_report_object(r);
+
     json_dumpf(object, out, JSON_REAL_PRECISION(9));
     fputc('\n', out);
     json_decref(object);

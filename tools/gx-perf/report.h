@@ -11,8 +11,9 @@
 
 struct gx_perf_round {
     uint64_t round;
-    double held_seconds; /* NAN: nothing was received */
-    double seconds;      /* NAN: void */
+    double held_seconds;   /* NAN: nothing was received */
+    double seconds;        /* NAN: void */
+    uint64_t completed_ns; /* CLOCK_MONOTONIC */
     uint32_t cohort;
 };
 
@@ -42,6 +43,12 @@ void gx_perf_report_event(struct gx_perf_report *report, const struct gx_event *
  * the values are left out. Sorts `values`. */
 double gx_perf_percentile(double *values, size_t count, double p);
 
+/* The median of what rounds took until all was held; NAN: nothing was received. */
+double gx_perf_report_held_seconds(const struct gx_perf_report *report);
+
+struct json_t;
+/* A new reference. */
+struct json_t *gx_perf_report_object(const struct gx_perf_report *report);
 void gx_perf_report_json(const struct gx_perf_report *report, FILE *out);
 void gx_perf_report_text(const struct gx_perf_report *report, FILE *out);
 

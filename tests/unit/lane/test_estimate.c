@@ -21,6 +21,19 @@ static void loss_and_burst_follow_the_totals(void **state)
     assert_true(gx_estimate_burst(&estimate) == 2);
 }
 
+static void a_few_losses_may_mean_more(void **state)
+{
+    struct gx_estimate estimate = {0};
+
+    (void)state;
+    assert_true(gx_estimate_loss_likely(&estimate) == 0);
+    gx_estimate_totals(&estimate, 200, 16, 16);
+    assert_true(gx_estimate_loss_likely(&estimate) == (16 + 2 * 4) / 200.0);
+    gx_estimate_totals(&estimate, 201, 17, 17);
+    gx_estimate_totals(&estimate, 400, 400, 1);
+    assert_true(gx_estimate_loss_likely(&estimate) <= 1);
+}
+
 static void old_losses_fade_within_some_20000_packets(void **state)
 {
     struct gx_estimate estimate = {0};
@@ -90,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loss_and_burst_follow_the_totals),
+        cmocka_unit_test(a_few_losses_may_mean_more),
         cmocka_unit_test(old_losses_fade_within_some_20000_packets),
         cmocka_unit_test(late_arrivals_lower_the_loss),
         cmocka_unit_test(a_peer_that_counts_anew_is_noticed),

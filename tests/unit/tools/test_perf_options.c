@@ -57,6 +57,34 @@ static void the_contracts_line_is_understood(void **state)
     assert_true(options.link.loss == 0.01);
 }
 
+static void local_needs_no_run_and_no_gxd(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--local"), GX_PERF_OPTIONS_RUN);
+    assert_true(options.local);
+    assert_string_equal(options.run, "local");
+    assert_int_equal(options.mtu, 1500);
+    assert_int_equal(options.link.shard_bytes, 1408);
+    assert_in_range(options.cores, 1, 2);
+    assert_int_equal(parse("--local --cores 1 --mtu 9000 --run x"), GX_PERF_OPTIONS_RUN);
+    assert_int_equal(options.cores, 1);
+    assert_int_equal(options.link.shard_bytes, 8896);
+    assert_string_equal(options.run, "x");
+}
+
+static void what_local_cannot_mean_is_usage(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--local --cores 3"), GX_PERF_OPTIONS_USAGE);
+    assert_int_equal(parse("--local --mtu 500"), GX_PERF_OPTIONS_USAGE);
+    assert_int_equal(parse("--local --no-offer"), GX_PERF_OPTIONS_USAGE);
+    assert_int_equal(parse("--local --link-rate 1Gbit --link-loss 0.1"), GX_PERF_OPTIONS_USAGE);
+    assert_int_equal(parse("--run x --cores 1"), GX_PERF_OPTIONS_USAGE);
+    assert_int_equal(parse("--run x --mtu 1500"), GX_PERF_OPTIONS_USAGE);
+    assert_int_equal(parse("--run x --no-offer"), GX_PERF_OPTIONS_RUN);
+    assert_true(options.no_offer);
+}
+
 static void seconds_need_no_unit(void **state)
 {
     (void)state;
@@ -105,6 +133,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_alone_takes_the_defaults),
         cmocka_unit_test(the_contracts_line_is_understood),
+        cmocka_unit_test(local_needs_no_run_and_no_gxd),
+        cmocka_unit_test(what_local_cannot_mean_is_usage),
         cmocka_unit_test(seconds_need_no_unit),
         cmocka_unit_test(the_environment_names_the_socket),
         cmocka_unit_test(nonsense_is_refused),
