@@ -3,6 +3,7 @@
 (make test-gpu-site)."""
 import json
 import os
+import socket
 import sys
 
 import gxtest
@@ -25,6 +26,12 @@ def gpu_trainer():
     if not os.access(path, os.X_OK):
         raise Skip("%s is not built (make tests)" % path)
     return path
+
+
+def free_tcp_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Sites:
@@ -103,6 +110,22 @@ def test_a_cpu_site_and_a_gpu_site():
             for name in "ab":
                 os.unlink(sites.log(name))
         check(cohorts[False] == cohorts[True], "not as two CPU sites: %s" % cohorts)
+
+
+def test_two_gpus_of_a_site():
+    if REAL:
+        raise Skip("one GPU is enough for this machine")
+    with Lab("a", "b", wan=WAN, deadline="20s") as lab:
+        sites = Sites(lab, rounds=3, inner_steps=4)
+        sites.start("a", program("gx-train"), "--device", "cpu")
+        place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_tcp_port())}
+        second = sites.start("b", gpu_trainer(), "--device", "cuda", "--gpu", "0", env=dict(place, RANK="1"))
+        sites.start("b", gpu_trainer(), "--device", "cuda", "--gpu", "0", env=dict(place, RANK="0"))
+        records = sites.end("a", "b")
+        check(second.wait() == 0, "rank 1: %s" % second.tail())
+        check([r["outcome"] for r in records["b"][1:]] == ["member"] * 3, "b's rounds: %s" % records["b"])
+        for r in records["b"]:
+            check(len(r["rank_digests"]) == 2 and len(set(r["rank_digests"])) == 1, "ranks differ: %s" % r)
 
 
 def test_a_gpu_that_fails_leaves_its_round():

@@ -243,7 +243,7 @@ static struct outcome run(const struct fixture *f, const struct gx_train_options
                           const struct gx_device *on)
 {
     static struct gx_train t;
-    struct outcome x = {.rc = gx_train_init(&t, o, on, f->table)};
+    struct outcome x = {.rc = gx_train_init(&t, o, on, NULL, f->table)};
     if (x.rc == 0)
         x.rc = gx_diloco_run(&t);
     x.failure = t.failure;
