@@ -236,7 +236,7 @@ def unit_tests(build_dir, folders, san):
     for path in programs(f"{build_dir}/tests/unit/*/test_*"):
         source = os.path.relpath(path, os.path.join(ROOT, build_dir))
         folder = source.split("/")[2]
-        if not os.path.exists(os.path.join(ROOT, source + ".c")) or (folders and folder not in folders):
+        if not glob.glob(os.path.join(ROOT, source + ".c*")) or (folders and folder not in folders):
             continue
         yield f"{folder}/{os.path.basename(path)}", test_program, [path], environment(san)
 
