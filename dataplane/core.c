@@ -136,7 +136,6 @@ void gx_core_detach(struct gx_core *core, struct gx_run *run, uint64_t now)
         return;
     run->trainer = false;
     run->detached_ns = now;
-    gx_serve_pin_close(ex, run);
     for (uint32_t k = 0; k < run->fragment_count; k++) {
         struct gx_fragment *f = &run->fragments[k];
         gx_site_detach(ex, run, f);
@@ -151,7 +150,8 @@ static bool needed(struct gx_exchange *ex, struct gx_run *run)
 {
     for (uint32_t k = 0; k < run->fragment_count; k++) {
         struct gx_fragment *f = &run->fragments[k];
-        if (f->own[0].state != GX_OWN_FREE || f->own[1].state != GX_OWN_FREE)
+        if (f->own[0].state != GX_OWN_FREE || f->own[1].state != GX_OWN_FREE ||
+            gx_serve_state_needed(ex, run, f))
             return true;
         /* Else a trainer that is back at once would not get again what this one held. */
         if (f->status.present >> run->self & 1 && ex->now_ns < run->detached_ns + DETACH_HEARD_NS)

@@ -82,9 +82,11 @@ void gx_run_destroy(struct gx_run *run);
  * registered, or its last offer is still being sent), -ENOSPC with GX_REASON_RUNS. */
 int gx_core_attach(struct gx_core *core, struct gx_run *run, enum gx_reason *reason, uint64_t now);
 
-/* The trainer is gone (hang-up, detach or fault). Its offers are still served; `gx_core_detached()` says when nothing
- * needs the arena and the staging any more, and the run may be destroyed. */
+/* The trainer is gone (hang-up, detach or fault). Its offers, and its last state, are still served; `gx_core_detached()`
+ * says when nothing needs the arena and the staging any more, and the run may be destroyed. */
 void gx_core_detach(struct gx_core *core, struct gx_run *run, uint64_t now);
+/* A new trainer waits for the run's name, or its memory: the state that the one that is gone left is served no longer. */
+void gx_run_yield(struct gx_run *run);
 struct gx_run *gx_core_detached(struct gx_core *core);
 
 void gx_core_command(struct gx_core *core, struct gx_run *run, const struct gx_command *command,

@@ -14,7 +14,7 @@
 #include "port/clock.h"
 
 #define ORDERS                                                                                     \
-    1024u /* more than main can have under way: two per trainer, one per journal entry and client */
+    1024u /* more than main can have under way: three per trainer, one per journal entry and client */
 #define NOTICES 512u
 #define ENTRIES 64u
 #define COMMANDS_PER_PASS 16
@@ -186,6 +186,14 @@ static void trainer_detach(struct gx_worker *worker, struct gx_trainer *trainer)
         trainer_drop(worker, trainer);
 }
 
+/* It may have been given back meanwhile. */
+static void trainer_yield(struct gx_worker *worker, const struct gx_trainer *trainer)
+{
+    for (uint32_t i = 0; i < worker->trainer_count; i++)
+        if (worker->trainers[i] == trainer)
+            gx_run_yield(trainer->run);
+}
+
 static struct gx_trainer *trainer_of(const struct gx_worker *worker, const struct gx_run *run)
 {
     for (uint32_t i = 0; i < worker->trainer_count; i++)
@@ -264,6 +272,9 @@ static void order_obey(struct gx_worker *worker, const struct gx_order *order)
         break;
     case GX_ORDER_DETACH:
         trainer_detach(worker, order->trainer);
+        break;
+    case GX_ORDER_YIELD:
+        trainer_yield(worker, order->trainer);
         break;
     case GX_ORDER_JOURNALLED:
         gx_core_journal_done(worker->core, order->sequence, worker->now);

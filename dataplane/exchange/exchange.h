@@ -104,6 +104,9 @@ void gx_serve_want(struct gx_exchange *ex, uint32_t peer, const struct gx_report
                    uint64_t now);
 void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now);
 void gx_serve_pin_close(struct gx_exchange *ex, struct gx_run *run);
+/* The trainer has gone: is there a site that may still need the state which it left (R9)? */
+bool gx_serve_state_needed(const struct gx_exchange *ex, const struct gx_run *run,
+                           const struct gx_fragment *f);
 void gx_serve_helpers_close(struct gx_exchange *ex, struct gx_run *run, const struct gx_slot *slot);
 void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_transfer *send,
                      enum gx_answer answer, enum gx_reason reason, uint64_t now);

@@ -71,7 +71,7 @@ static bool source_lost(const struct gx_exchange *ex, const struct gx_run *run,
     }
     return !gx_links_up(ex->links, fetch->source) || now > heard + STALL_NS ||
            now > fetch->moved_ns + ex->config.deadline_ns + STALL_NS ||
-           !(f->status.present >> fetch->source & 1);
+           !((f->status.present | f->status.state_sites) >> fetch->source & 1);
 }
 
 void gx_fetch_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,

@@ -164,6 +164,11 @@ void gx_run_destroy(struct gx_run *run)
     free(run);
 }
 
+void gx_run_yield(struct gx_run *run)
+{
+    run->yields = true;
+}
+
 struct gx_fragment *gx_run_fragment(struct gx_run *run, uint32_t index)
 {
     return index < run->fragment_count ? &run->fragments[index] : NULL;

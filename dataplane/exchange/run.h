@@ -111,6 +111,8 @@ struct gx_fragment {
     uint64_t look_ns;
     uint64_t report_due_ns, want_due_ns;
     uint64_t rounds_member, rounds_left_out, rounds_void, states_fetched;
+    uint32_t seen;     /* sites that were present since this run is attached here … */
+    uint32_t finished; /* … and those that have had the state after `decided` */
     uint64_t held_longest_ns, offered_last_ns;
 };
 
@@ -139,6 +141,7 @@ struct gx_run {
     bool trainer;         /* registered and alive */
     bool attached;        /* known to the core */
     uint64_t detached_ns; /* when the trainer went */
+    bool yields;          /* the state that it left is kept no longer */
     enum gx_format format;
     enum gx_digest_kind digest_kind;
     struct gx_schema_summary summary;

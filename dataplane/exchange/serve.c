@@ -215,8 +215,6 @@ static void pin_state(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
 {
     struct gx_pin *pin = &run->pin;
     uint32_t index = gx_fragment_index(run, f);
-    if (!run->trainer)
-        return;
     uint32_t sequence = state_sequence(run, f);
     bool current = pin->used && pin->fragment == index && pin->round == f->applied &&
                    gx_digest_equal(&pin->digest, &f->state);
@@ -231,6 +229,23 @@ static void pin_state(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
                                .bytes = pin->bytes,
                                .tail = pin->tail};
     }
+}
+
+/* A trainer's last state outlives it as its contributions do: until every site that took part has had it, no longer than a
+ * deadline unless it is on its way. `finished` has this site once the coordinator knows what the others can get here. */
+bool gx_serve_state_needed(const struct gx_exchange *ex, const struct gx_run *run,
+                           const struct gx_fragment *f)
+{
+    const struct gx_status *s = &f->status;
+    uint64_t round = f->publishing ? f->publish_round : f->applied;
+    if (run->yields || !(f->has_state || f->publishing) || !f->has_status || f->refused ||
+        f->decided == 0 || round < f->decided)
+        return false;
+    bool sending = false;
+    for (uint32_t p = 0; p < run->site_count; p++)
+        sending |= run->pin.sends[p] != NULL;
+    uint32_t lack = (s->present & ~s->state_sites) | (f->seen & ~f->finished);
+    return lack && (sending || ex->now_ns < run->detached_ns + ex->config.deadline_ns);
 }
 
 void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now)

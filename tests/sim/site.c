@@ -236,6 +236,10 @@ int sim_site_attach(struct sim_world *world, struct sim_trainer *trainer)
         sim_fail(world, "ATTACH", "site %u: attach fails with %d, reason %d", site->index, error,
                  (int)reason);
     world->stats.busy_attaches++;
+    for (uint32_t i = 0; i < SIM_BINDINGS; i++)
+        if (site->bindings[i].run && site->bindings[i].hung_up &&
+            site->bindings[i].run_index == trainer->run)
+            gx_run_yield(site->bindings[i].run);
     return error;
 }
 

@@ -83,6 +83,7 @@ void sim_params_draw(struct sim_world *world)
     params->extra_rounds = (uint32_t)sim_between(&random, 2, 4);
     params->hostile = sim_chance(&random, 0.5) ? 0.3 : 0.02;
     params->bad_command = sim_chance(&random, 0.3) ? 0.05 : 0;
+    params->trainers_end = sim_chance(&random, 0.5);
 }
 
 uint64_t sim_transfer_ns(const struct sim_world *world, uint32_t run)
@@ -252,7 +253,7 @@ static bool fragment_caught_up(const struct sim_world *world, uint32_t run, uint
     for (uint32_t i = 0; i < world->params.site_count; i++) {
         const struct sim_trainer *trainer = &world->sites[i].trainers[run];
         const struct sim_trainer_fragment *at = &trainer->fragments[fragment];
-        if (!trainer->alive || !trainer->bound || at->phase == SIM_BEHIND ||
+        if ((!trainer->ended && (!trainer->alive || !trainer->bound)) || at->phase == SIM_BEHIND ||
             at->phase == SIM_HANDED || at->published + 1 < decided || decided == 0)
             return false;
         if (i > 0 && at->published == world->sites[0].trainers[run].fragments[fragment].published &&
@@ -294,7 +295,7 @@ static void describe(const struct sim_world *world, char *out, size_t bytes)
             const struct sim_trainer *trainer = &world->sites[i].trainers[run];
             for (uint32_t k = 0; k < world->params.fragment_count[run] && used < bytes; k++) {
                 const struct sim_trainer_fragment *at = &trainer->fragments[k];
-                if (at->phase == SIM_DONE && trainer->bound)
+                if (at->phase == SIM_DONE && (trainer->bound || trainer->ended))
                     continue;
                 int n = snprintf(
                     out + used, bytes - used,

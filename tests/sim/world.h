@@ -117,6 +117,7 @@ struct sim_params {
     uint64_t faults_end_ns;
     uint32_t extra_rounds; /* everyone does so many more once the faults are over */
     double hostile;        /* chance of a replayed or forged packet per tick */
+    bool trainers_end;     /* they detach as soon as they have done their rounds */
     double bad_command;    /* chance that a trainer makes a mistake before an offer */
 };
 
@@ -223,6 +224,7 @@ struct sim_trainer_fragment {
 struct sim_trainer {
     uint32_t site, run;
     bool alive;
+    bool ended; /* did its rounds, detached, is gone */
     uint64_t paused_until_ns;
     uint64_t life;
     uint64_t salt;     /* enters its contributions: a restart with other data has another */

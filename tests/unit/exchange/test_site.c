@@ -206,12 +206,99 @@ static void other_bytes_are_taken_once_they_are_recorded(void **state)
     stop(&b);
 }
 
+/* A trainer that has done the last round of two sites, and the other site, which still lacks it. */
+static void start_last(struct bench *b)
+{
+    start_among(b, 2);
+    command(b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !b->f->has_state; i++)
+        turn(b);
+    b->f->has_status = true;
+    b->f->applied = b->f->decided = b->f->reduced = 9;
+    b->f->status.present = 2;
+    b->f->status.state_sites = 0;
+    b->f->seen = 3;
+    b->f->finished = 0;
+}
+
+static void the_state_that_a_trainer_left_is_kept_while_somebody_lacks_it(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    gx_core_detach(b.core, b.run, b.now);
+    assert_null(gx_core_detached(b.core));
+    b.f->finished = 1; /* the other site's trainer has gone too, perhaps to come back */
+    b.f->status.present = 0;
+    assert_null(gx_core_detached(b.core));
+    b.f->finished = 3;
+    assert_ptr_equal(gx_core_detached(b.core), b.run);
+    stop(&b);
+}
+
+static void the_state_that_a_trainer_left_is_kept_for_a_deadline_at_most(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    gx_core_detach(b.core, b.run, b.now);
+    b.core->exchange->now_ns = b.now + 999 * MS;
+    assert_null(gx_core_detached(b.core));
+    b.core->exchange->now_ns = b.now + 1000 * MS;
+    assert_ptr_equal(gx_core_detached(b.core), b.run);
+    stop(&b);
+}
+
+static void the_state_that_a_trainer_left_gives_way_to_a_new_trainer(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    gx_core_detach(b.core, b.run, b.now);
+    gx_run_yield(b.run);
+    assert_ptr_equal(gx_core_detached(b.core), b.run);
+    stop(&b);
+}
+
+static void a_state_that_was_being_written_is_not_kept(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    gx_run_header(b.run)->state_sequence[0] = 1;
+    gx_core_detach(b.core, b.run, b.now);
+    assert_false(b.f->has_state);
+    assert_ptr_equal(gx_core_detached(b.core), b.run);
+    stop(&b);
+}
+
+static void a_state_is_digested_after_its_trainer_has_gone(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    b.f->has_state = false;
+    command(&b, GX_COMMAND_PUBLISH, 9);
+    gx_core_detach(b.core, b.run, b.now);
+    assert_null(gx_core_detached(b.core));
+    for (int i = 0; i < 500 && !b.f->has_state; i++)
+        gx_jobs_step(b.core->exchange, b.run, b.now);
+    assert_true(b.f->has_state);
+    assert_null(gx_core_detached(b.core));
+    stop(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_contribution_that_changes_while_it_is_reduced_leaves_the_site_behind),
         cmocka_unit_test(an_offer_from_before_behind_was_read_is_void),
         cmocka_unit_test(other_bytes_are_taken_once_they_are_recorded),
+        cmocka_unit_test(the_state_that_a_trainer_left_is_kept_while_somebody_lacks_it),
+        cmocka_unit_test(the_state_that_a_trainer_left_is_kept_for_a_deadline_at_most),
+        cmocka_unit_test(the_state_that_a_trainer_left_gives_way_to_a_new_trainer),
+        cmocka_unit_test(a_state_that_was_being_written_is_not_kept),
+        cmocka_unit_test(a_state_is_digested_after_its_trainer_has_gone),
         cmocka_unit_test(a_state_is_copied_to_its_end_even_if_the_site_is_not_behind_after_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
