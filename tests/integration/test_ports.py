@@ -272,4 +272,4 @@ def test_a_wrong_interface_is_refused_by_name():
 
 
 if __name__ == "__main__":
-    sys.exit(gxtest.main(globals()))
+    sys.exit(gxtest.main(globals(), once=True))

@@ -269,4 +269,4 @@ def test_what_a_killed_process_left_is_removed():
 
 
 if __name__ == "__main__":
-    sys.exit(gxtest.main(globals()))
+    sys.exit(gxtest.main(globals(), once=True))
