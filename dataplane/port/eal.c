@@ -2,10 +2,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -204,12 +206,38 @@ static int args_make(const struct gx_eal_config *config, char *error, size_t err
     return ret;
 }
 
+/* EAL makes BASE/dpdk and BASE/dpdk/gx one after the other. Whoever is at it holds a shared lock on BASE, and they are removed
+ * only where nobody is: the last of several that start at once. */
+static int runtime_enter(const char *base)
+{
+    int fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0)
+        flock(fd, LOCK_SH);
+    return fd;
+}
+
+static void runtime_leave(const char *base, int fd)
+{
+    char path[ARG_BYTES_MAX + 16];
+
+    if (fd < 0)
+        return;
+    if (!flock(fd, LOCK_EX | LOCK_NB)) {
+        snprintf(path, sizeof(path), "%s/dpdk/gx", base);
+        rmdir(path); /* both only when empty */
+        snprintf(path, sizeof(path), "%s/dpdk", base);
+        rmdir(path);
+    }
+    close(fd);
+}
+
 int gx_eal_init(const struct gx_eal_config *config, char *error, size_t error_bytes)
 {
-    char base[ARG_BYTES_MAX], path[ARG_BYTES_MAX + 16];
+    char base[ARG_BYTES_MAX];
     cpu_set_t cpus;
     bool have_cpus;
-    int ret;
+    int runtime_fd, ret;
 
     if (eal.started)
         return 0;
@@ -221,7 +249,10 @@ int gx_eal_init(const struct gx_eal_config *config, char *error, size_t error_by
         setenv("XDG_RUNTIME_DIR", base, 1);
     have_cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0;
     log_open();
-    if (rte_eal_init(eal.argc, eal.argv) < 0) {
+    runtime_fd = runtime_enter(base);
+    ret = rte_eal_init(eal.argc, eal.argv);
+    runtime_leave(base, runtime_fd);
+    if (ret < 0) {
         ret = rte_errno ? -rte_errno : -EIO;
         snprintf(error, error_bytes, "DPDK does not start: %s%s%s", strerror(-ret),
                  eal.said[0] ? "; " : "", eal.said);
@@ -230,10 +261,6 @@ int gx_eal_init(const struct gx_eal_config *config, char *error, size_t error_by
     eal.started = true;
     if (have_cpus)
         sched_setaffinity(0, sizeof(cpus), &cpus);
-    snprintf(path, sizeof(path), "%s/dpdk/gx", base);
-    rmdir(path); /* empty: see above */
-    snprintf(path, sizeof(path), "%s/dpdk", base);
-    rmdir(path);
     return 0;
 }
 

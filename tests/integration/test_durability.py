@@ -44,7 +44,7 @@ def first_statuses(path):
     with open(path) as f:
         for line in f:
             time, source, _, _, kind, _, _, *content = line.split()
-            if source != "0" or int(kind) != CONTROL or not content:
+            if source != "0" or kind != str(CONTROL) or not content:
                 continue
             data = bytes.fromhex(content[0])
             if data[0] == STATUS:
