@@ -193,16 +193,17 @@ def need_dpdk(process):
 
 
 class Lab:
-    """Sites with a gxd each, in a folder of their own, on ports of the kind that the test runs on. wan: options of a
-    gx-wan between them; relay: a gxports.Relay between them. start: whether the gxds are started and up. keys: of every
-    site's config."""
+    """Sites with a gxd each, in a folder of their own. wan: options of a gx-wan between them; relay: a gxports.Relay between
+    them. start: whether the gxds are started and up. ports: a kind or a class, if not the kind that the test runs on. keys:
+    of every site's config."""
 
-    def __init__(self, *names, wan=None, relay=False, start=True, **keys):
+    def __init__(self, *names, wan=None, relay=False, start=True, ports=None, **keys):
         self.folder = tempfile.mkdtemp(prefix="gx-test-")
         self.processes, self.keys, self.ports, self.wan, self.relay = [], keys, None, None, None
         self.sites = []
         try:
-            self.ports = KINDS[kind](list(names), self.folder, relay or wan is not None)
+            make = KINDS.get(ports or kind, ports)
+            self.ports = make(list(names), self.folder, relay or wan is not None)
             self.sites += [Site(self, name, i) for i, name in enumerate(names)]
             if wan is not None or self.ports.needs_wan:
                 self.start_wan(*(wan or ()))
