@@ -250,8 +250,8 @@ unit: deps ## the unit tests; UNIT="fec lane" for some folders only
 sim: deps ## the simulator alone; SEEDS=1-1000
 	@B=$(B) $(PYTHON) tests/run.py sim $(if $(SEEDS),--seeds $(SEEDS))
 
-integration: deps ## real processes on loopback
-	@B=$(B) $(PYTHON) tests/run.py integration
+integration: deps ## real processes; PORT=udp|af_xdp|memif for one kind of port only
+	@B=$(B) GX_TEST_PORT='$(PORT)' $(PYTHON) tests/run.py integration
 
 mutants: deps ## apply each patch of tests/mutants/ and show that the simulator catches it
 	@tests/mutants/run.sh
