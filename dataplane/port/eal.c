@@ -289,7 +289,8 @@ int gx_eal_init(const struct gx_eal_config *config, char *error, size_t error_by
     if (geteuid() != 0)
         setenv("XDG_RUNTIME_DIR", base, 1);
     runtime_fd = runtime_enter(base);
-    eal.huge = huge_enough(config->memory_mib ? config->memory_mib : MEMORY_MIB, runtime_fd);
+    eal.huge = config->pci &&
+               huge_enough(config->memory_mib ? config->memory_mib : MEMORY_MIB, runtime_fd);
     ret = args_make(config, error, error_bytes);
     if (ret) {
         runtime_leave(base, runtime_fd);
@@ -301,8 +302,9 @@ int gx_eal_init(const struct gx_eal_config *config, char *error, size_t error_by
     runtime_leave(base, runtime_fd);
     if (ret < 0) {
         ret = rte_errno ? -rte_errno : -EIO;
-        snprintf(error, error_bytes, "DPDK does not start: %s%s%s", strerror(-ret),
-                 eal.said[0] ? "; " : "", eal.said);
+        snprintf(error, error_bytes, "DPDK does not start: %s%s%s%s", strerror(-ret),
+                 eal.said[0] ? "; " : "", eal.said,
+                 eal.huge ? "; huge pages were free a moment ago: start it again" : "");
         return ret;
     }
     eal.started = true;

@@ -1,8 +1,8 @@
 /* gx_eal: DPDK's environment, started once per process. Its arguments are made here from what the machine has: root or
  * not, huge pages free or not. Nobody is asked for them; `extra` is for what we did not foresee.
  *
- *   huge pages free, root   --in-memory -m N --iova-mode=va            leaves no file anywhere
- *   else                    --no-huge --no-shconf -m N --iova-mode=va  the same, in ordinary pages
+ *   a NIC, root, huge pages free   --in-memory -m N --iova-mode=va            leaves no file anywhere
+ *   else                           --no-huge --no-shconf -m N --iova-mode=va  the same, in ordinary pages
  *
  * Threads   init and fini: the thread that owns the process. That thread keeps the CPUs it had: EAL's one lcore may run
  *           on all of them. A thread that moves packets calls gx_eal_thread() once.
@@ -20,7 +20,7 @@ struct gx_eal_config {
     const char *program; /* for EAL's argv[0] */
     uint32_t memory_mib; /* all that pools and drivers need; 0: 128 */
     const char *lcores;  /* CPUs such as "2" or "2,4-5"; NULL or "": those this thread may run on */
-    bool pci;            /* look for PCI devices */
+    bool pci;            /* look for PCI devices, and for huge pages */
     const char *const
         *vdevs; /* device strings; those that gx_device_open() is given need not stand here */
     uint32_t vdev_count;
