@@ -251,12 +251,17 @@ class Lab:
         return self
 
     def __exit__(self, kind, *_):
-        if kind not in (None, Skip):
-            for process in self.processes:
-                if process.err().strip() and "perf" not in process.name:
-                    print("# %s ended its log with:\n%s" % (process.name, "\n".join(
-                        "#" + line for line in process.tail().splitlines())), flush=True)
-        self.close()
+        try:
+            if kind not in (None, Skip):
+                self.tell()
+        finally:
+            self.close()
+
+    def tell(self):
+        for process in self.processes:
+            if process.err().strip() and "perf" not in process.name:
+                print("# %s ended its log with:\n%s" % (process.name, "\n".join(
+                    "#" + line for line in process.tail().splitlines())), flush=True)
 
     def close(self):
         for process in self.processes:
