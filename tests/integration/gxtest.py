@@ -197,10 +197,13 @@ class Lab:
     them. start: whether the gxds are started and up. ports: a kind or a class, if not the kind that the test runs on. keys:
     of every site's config."""
 
+    open = []
+
     def __init__(self, *names, wan=None, relay=False, start=True, ports=None, **keys):
-        self.folder = tempfile.mkdtemp(prefix="gx-test-")
         self.processes, self.keys, self.ports, self.wan, self.relay = [], keys, None, None, None
         self.sites = []
+        self.folder = tempfile.mkdtemp(prefix="gx-test-")
+        Lab.open.append(self)
         try:
             make = KINDS.get(ports or kind, ports)
             self.ports = make(list(names), self.folder, relay or wan is not None)
@@ -271,6 +274,7 @@ class Lab:
         if self.ports:
             self.ports.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        Lab.open.remove(self)
 
 
 def report_of(process, seconds=HANG_S, errors=0):
@@ -344,6 +348,8 @@ def main(names, once=False):
                     continue
                 results.append(run_test(name if single else "%s[%s]" % (name, kind), test))
     finally:
+        for lab in list(Lab.open):  # whose making or closing a signal has cut short
+            lab.close()
         namespaces.Net.close_all()
     if not results:
         remark("no test of this file is for ports of the kind %s" % " ".join(kinds()))
