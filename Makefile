@@ -371,8 +371,8 @@ unit: deps ## the unit tests; UNIT="fec lane" for some folders only
 sim: deps ## the simulator alone; SEEDS=1-1000
 	@B=$(B) $(PYTHON) tests/run.py sim $(if $(SEEDS),--seeds $(SEEDS))
 
-integration: deps ## real processes on loopback
-	@B=$(B) $(PYTHON) tests/run.py integration
+integration: deps ## real processes; PORT=udp|af_xdp|memif for one kind of port only
+	@B=$(B) GX_TEST_PORT='$(PORT)' $(PYTHON) tests/run.py integration
 
 test-gpu: ## on a GPU: kernel tests, compute-sanitizer, training against the CPU, timings; needs a compiler and nvcc only
 	$(if $(NVCC),,@echo 'skip test-gpu: no nvcc (docs/gpu.md); `make deps CUDA=1` fetches one')

@@ -120,11 +120,13 @@ struct gx_pin {
     bool used, ready;
     uint32_t fragment;
     uint32_t sequence; /* of the trainer's lock when the copy began */
+    uint32_t asked;    /* by these sites, while it was copied */
     uint64_t round;
     struct gx_digest digest;
     uint64_t cursor;
     struct gx_source source;
     struct gx_transfer *sends[GX_SITES_MAX];
+    uint64_t asked_ns[GX_SITES_MAX]; /* when each of them last did */
     uint8_t *bytes, *tail;
 };
 

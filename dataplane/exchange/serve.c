@@ -5,6 +5,7 @@
 #include "transfer/digest.h"
 
 #define PIN_SLICE_BYTES 65536u
+#define PIN_ABSENT_NS 1000000000ull /* five repeats of what it wants */
 
 static struct gx_open open_base(const struct gx_run *run, const struct gx_fragment *f)
 {
@@ -81,14 +82,17 @@ void gx_serve_own_close(struct gx_exchange *ex, struct gx_own *own)
     own->again = own->based = false;
 }
 
-/* Who is not present takes no state; its transfer must not keep the pin from others. */
-static void pin_drop_absent(struct gx_exchange *ex, struct gx_run *run, const struct gx_fragment *f)
+/* Who is not present takes no state; its transfer must not keep the pin from others. Whoever has just asked is present, though
+ * the coordinator's word of it may still be on its way. */
+static void pin_drop_absent(struct gx_exchange *ex, struct gx_run *run, const struct gx_fragment *f,
+                            uint64_t now)
 {
     struct gx_pin *pin = &run->pin;
     if (!pin->used || pin->fragment != gx_fragment_index(run, f) || !f->has_status)
         return;
     for (uint32_t p = 0; p < run->site_count; p++)
-        if (pin->sends[p] && !(f->status.present >> p & 1)) {
+        if (pin->sends[p] && !(f->status.present >> p & 1) &&
+            now > pin->asked_ns[p] + PIN_ABSENT_NS) {
             gx_lanes_send_stop(ex->lanes, pin->sends[p]);
             pin->sends[p] = NULL;
         }
@@ -96,7 +100,7 @@ static void pin_drop_absent(struct gx_exchange *ex, struct gx_run *run, const st
 
 void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint64_t now)
 {
-    pin_drop_absent(ex, run, f);
+    pin_drop_absent(ex, run, f, now);
     for (uint32_t s = 0; s < 2; s++) {
         struct gx_own *own = &f->own[s];
         bool read = f->reduction.active && f->reduction.record.round == own->round;
@@ -215,19 +219,24 @@ static void pin_state(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
 {
     struct gx_pin *pin = &run->pin;
     uint32_t index = gx_fragment_index(run, f);
+    pin->asked_ns[peer] = now;
     uint32_t sequence = state_sequence(run, f);
     bool current = pin->used && pin->fragment == index && pin->round == f->applied &&
                    gx_digest_equal(&pin->digest, &f->state);
     if (current && pin->ready && !pin->sends[peer]) {
         pin_send(ex, run, f, peer, now);
+    } else if (current && !pin->ready) {
+        pin->asked |= 1u << peer;
     } else if (!current && !(pin->used && !pin_idle(pin)) && !(sequence & 1)) {
         *pin = (struct gx_pin){.used = true,
                                .fragment = index,
                                .sequence = sequence,
+                               .asked = 1u << peer,
                                .round = f->applied,
                                .digest = f->state,
                                .bytes = pin->bytes,
                                .tail = pin->tail};
+        pin->asked_ns[peer] = now;
     }
 }
 
@@ -250,8 +259,6 @@ bool gx_serve_state_needed(const struct gx_exchange *ex, const struct gx_run *ru
 
 void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now)
 {
-    (void)ex;
-    (void)now;
     struct gx_pin *pin = &run->pin;
     struct gx_fragment *f = &run->fragments[pin->fragment];
     uint64_t left = f->state_bytes - pin->cursor;
@@ -263,6 +270,9 @@ void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now)
     } else if (pin->cursor == f->state_bytes) {
         gx_source_init(&pin->source, pin->bytes, f->state_bytes, run->shard_bytes, pin->tail);
         pin->ready = true;
+        for (uint32_t peer = 0; peer < GX_SITES_MAX; peer++)
+            if (pin->asked >> peer & 1)
+                pin_send(ex, run, f, peer, now);
     }
 }
 

@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,7 +165,6 @@ static int iface_ioctl(const char *iface, unsigned long request, struct ifreq *o
 
     if (fd < 0)
         return -errno;
-    memset(out, 0, sizeof(*out));
     snprintf(out->ifr_name, sizeof(out->ifr_name), "%.*s", IFNAMSIZ - 1, iface);
     ret = ioctl(fd, request, out) ? -errno : 0;
     close(fd);
@@ -172,7 +173,7 @@ static int iface_ioctl(const char *iface, unsigned long request, struct ifreq *o
 
 uint32_t gx_device_iface_mtu(const char *iface)
 {
-    struct ifreq request;
+    struct ifreq request = {0};
 
     return iface_ioctl(iface, SIOCGIFMTU, &request) ? 0 : (uint32_t)request.ifr_mtu;
 }
@@ -210,15 +211,26 @@ static bool memif_up(struct gx_device *device)
     return false;
 }
 
+/* IFF_RUNNING follows the carrier as much as a second later. The carrier itself is asked for only where that matters, since
+ * the kernel answers under its global lock. */
+static bool iface_up(const char *iface)
+{
+    struct ethtool_value carrier = {.cmd = ETHTOOL_GLINK};
+    struct ifreq flags = {0}, request = {.ifr_data = (char *)&carrier};
+
+    if (iface_ioctl(iface, SIOCGIFFLAGS, &flags) || !(flags.ifr_flags & IFF_UP))
+        return false;
+    return (flags.ifr_flags & IFF_RUNNING) ||
+           (!iface_ioctl(iface, SIOCETHTOOL, &request) && carrier.data);
+}
+
 bool gx_device_link_up(struct gx_device *device)
 {
     struct rte_eth_link link = {0};
-    struct ifreq request;
 
     /* Drivers on a kernel interface say "up" whatever happens to it. */
     if (device->iface[0] && device->kind != GX_DEVICE_NIC)
-        return !iface_ioctl(device->iface, SIOCGIFFLAGS, &request) &&
-               (request.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+        return iface_up(device->iface);
     if (device->kind == GX_DEVICE_RING)
         return true;
     if (device->kind == GX_DEVICE_MEMIF)

@@ -1,7 +1,7 @@
 /* gx_eal: DPDK's environment, started once per process. Its arguments are made here from what the machine has: root or
  * not, huge pages free or not. Nobody is asked for them; `extra` is for what we did not foresee.
  *
- *   huge pages free, root   --in-memory -m N --iova-mode=va            leaves no file anywhere
+ *   root, huge pages free   --in-memory -m N --iova-mode=va            leaves no file anywhere
  *   else                    --no-huge --no-shconf -m N --iova-mode=va  the same, in ordinary pages
  *
  * PCI       EAL would take every NIC that it can drive from the kernel. It may see only those that `devices` name, by

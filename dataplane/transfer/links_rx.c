@@ -321,6 +321,12 @@ static void rx_open(struct gx_links *links, struct gx_peer *peer, const struct p
         GX_COUNT_LINK(links->config.counters, peer->idx, drop_message_total, 1);
         return;
     }
+    if (gx_send_finished(gx_recv_answered(recv, open.transfer))) {
+        /* The sender is about to hear that it is over: what would be taken now never came. */
+        gx_recv_remind(recv, open.transfer);
+        gx_lane_feedback_soon(&peer->lane, now);
+        return;
+    }
     incoming = gx_recv_find_key(recv, &open);
     if (incoming != NULL && incoming->transfer != open.transfer) {
         if ((int32_t)(open.transfer - incoming->transfer) < 0)

@@ -68,6 +68,13 @@ void gx_recv_answer(struct gx_recv *recv, uint32_t transfer, uint8_t answer, uin
     copies_set(recv, answered, GX_ANSWER_COPIES);
 }
 
+uint8_t gx_recv_answered(const struct gx_recv *recv, uint32_t transfer)
+{
+    const struct gx_answered *answered = &recv->answered[transfer % GX_ANSWERED_MAX];
+
+    return transfer != 0 && answered->transfer == transfer ? answered->answer : GX_ANSWER_OPEN;
+}
+
 void gx_recv_forget(struct gx_recv *recv, uint32_t transfer)
 {
     struct gx_answered *answered = answered_at(recv, transfer);

@@ -45,6 +45,8 @@ struct gx_incoming *gx_recv_add(struct gx_recv *recv, const struct gx_open *open
                                 struct gx_part *part);
 /* Remembers an answer and has it sent some times. */
 void gx_recv_answer(struct gx_recv *recv, uint32_t transfer, uint8_t answer, uint8_t reason);
+/* The answer that is remembered; GX_ANSWER_OPEN: none. */
+uint8_t gx_recv_answered(const struct gx_recv *recv, uint32_t transfer);
 /* The transfer is open again, or to be asked about anew. */
 void gx_recv_forget(struct gx_recv *recv, uint32_t transfer);
 /* A shard of a transfer that is over: the answer goes out once more. False: none is remembered. */

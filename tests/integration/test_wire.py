@@ -8,9 +8,10 @@ import shutil
 import sys
 import time
 
+import gxports
 import gxtest
 from gxtest import Lab, Skip, check, remark, wait_until
-from test_ports import ADDRESSES, Wire, configure, device, exchange, ip, need_dpdk, need_xdp, two
+from wires import ADDRESSES, Wire, configure, device, exchange, ip, need_dpdk, need_xdp, two
 
 sys.path.insert(0, os.path.join(gxtest.ROOT, "tools", "demo"))
 import namespaces  # noqa: E402
@@ -267,6 +268,7 @@ def test_a_gxd_waits_for_peers_that_come_later_and_again():
 def test_two_gxds_with_one_name_are_told():
     with Lab("a", "b", start=False) as lab:
         a, b = lab.sites
+        lab.ports.binds.append(gxports.free_ports())
         twin = gxtest.Site(lab, "b", 2)
         twin.socket, twin.config = lab.path("twin.sock"), lab.path("twin.yaml")
         twin.write_config()
@@ -308,7 +310,7 @@ def test_what_is_taken_already_is_told():
         a, b = lab.sites
         a.start()
         for change, text in [
-                ({"port": '{udp: "127.0.0.1:%d"}' % a.port}, "another process has this port"),
+                ({"port": '{udp: "127.0.0.1:%d"}' % a.lab.ports.binds[0]}, "another process has this port"),
                 ({"socket": a.socket}, "another gxd"), ({"state": a.socket + ".state"}, "another gxd keeps its state here")]:
             b.write_config()
             with open(b.config) as f:
@@ -358,4 +360,4 @@ def test_af_xdp_without_the_rights_is_told():
 
 
 if __name__ == "__main__":
-    sys.exit(gxtest.main(globals()))
+    sys.exit(gxtest.main(globals(), once=True))

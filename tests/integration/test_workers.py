@@ -4,10 +4,11 @@ import shutil
 import sys
 import time
 
+import gxports
 import gxtest
 from gxtest import Lab, check, remark
 from test_faults import Scene
-from test_ports import ADDRESSES_6, Wire, af_xdp_ports, configure, device, exchange, ip, need_dpdk, two
+from wires import ADDRESSES_6, Wire, af_xdp_ports, configure, device, exchange, ip, need_dpdk, two
 
 WAN = ["--rate", "200Mbit", "--delay", "10ms", "--loss", "0.01"]
 LINK = ["--link-rate", "200Mbit", "--link-delay", "10ms", "--link-loss", "0.01"]
@@ -62,10 +63,11 @@ def test_sites_with_different_counts():
 def test_a_lane_that_a_firewall_blocks():
     """gx-wan relays the first port only: the transfers are cut into fewer parts, and arrive."""
     with Lab("a", "b", wan=None, start=False, workers=2) as lab:
-        for site in lab.sites:
-            site.dial = gxtest.free_port(2)
-        del lab.keys["workers"]
+        lab.ports.dials = [gxports.free_ports(2) for _ in lab.sites]
+        lab.ports.workers = 1
         lab.start_wan(*WAN)
+        for site in lab.sites:
+            site.address = lab.ports.address(site.index)
         for site in lab.sites:
             site.write_config(workers=2)
             site.start(ready=False)
@@ -167,4 +169,4 @@ def test_too_few_queues_are_named():
 
 
 if __name__ == "__main__":
-    sys.exit(gxtest.main(globals()))
+    sys.exit(gxtest.main(globals(), once=True))

@@ -8,7 +8,9 @@
 #include <cmocka.h>
 
 #include "exchange/exchange.h"
+#include "transfer/lanes_state.h"
 #include "format/format.h"
+#include "transfer/send.h"
 
 #define PARAMS 500000ull /* many slices of every job; in BF16 hashing ends long before reducing */
 #define MS 1000000ull
@@ -288,6 +290,44 @@ static void a_state_is_digested_after_its_trainer_has_gone(void **state)
     stop(&b);
 }
 
+static void look(struct bench *b)
+{
+    gx_exchange_touch(b->core->exchange, b->f);
+    turn(b);
+}
+
+/* It asks this site before the coordinator's word that it is present has come here. */
+static void a_site_that_has_just_asked_keeps_its_state(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct gx_transfer send = {0};
+    start_among(&b, 2);
+    command(&b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !(b.f->has_state && b.f->has_status); i++)
+        turn(&b);
+    struct gx_report want = {.run = "run", .epoch = b.f->epoch, .want = GX_WANT_STATE};
+    gx_serve_want(b.core->exchange, 1, &want, b.now);
+    for (int i = 0; i < 500 && !b.run->pin.ready; i++)
+        turn(&b);
+    assert_true(b.run->pin.ready);
+    assert_int_equal(b.run->pin.asked, 1u << 1);
+
+    b.run->pin.sends[1] = &send;
+    look(&b);
+    assert_int_equal(b.f->status.present >> 1 & 1, 0);
+    assert_ptr_equal(b.run->pin.sends[1], &send);
+    b.now += 900 * MS;
+    gx_serve_want(b.core->exchange, 1, &want, b.now);
+    b.now += 900 * MS;
+    look(&b);
+    assert_ptr_equal(b.run->pin.sends[1], &send);
+    b.now += 900 * MS;
+    look(&b);
+    assert_null(b.run->pin.sends[1]);
+    stop(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +339,7 @@ int main(void)
         cmocka_unit_test(the_state_that_a_trainer_left_gives_way_to_a_new_trainer),
         cmocka_unit_test(a_state_that_was_being_written_is_not_kept),
         cmocka_unit_test(a_state_is_digested_after_its_trainer_has_gone),
+        cmocka_unit_test(a_site_that_has_just_asked_keeps_its_state),
         cmocka_unit_test(a_state_is_copied_to_its_end_even_if_the_site_is_not_behind_after_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ static struct gx_sink sink;
 static struct gx_open wanted;
 static struct gx_packet held[64]; /* not yet released */
 static uint32_t held_count;
-static bool holding;
+static bool holding, deaf;
 
 static enum gx_answer on_open(void *ctx, uint32_t peer, const struct gx_open *open,
                               struct gx_sink **out, enum gx_reason *reason, uint64_t at)
@@ -178,7 +178,8 @@ static bool unheard(const struct end *to, const struct gx_packet *packet)
            packet->payload_bytes > 0;
 }
 
-/* Everything that leaves arrives at once, unless it is too large; packets stay in the port while `holding`. */
+/* Everything that leaves arrives at once, unless it is too large, but at end 0 while it is `deaf`; packets stay in the port
+ * while `holding`. */
 static uint32_t exchange(void)
 {
     uint32_t total = 0;
@@ -194,7 +195,7 @@ static uint32_t exchange(void)
             memcpy(copy, packets[p].header, GX_HEADER_BYTES);
             if (packets[p].payload_bytes > 0)
                 memcpy(copy + GX_HEADER_BYTES, packets[p].payload, packets[p].payload_bytes);
-            if (!too_large(&ends[i], &packets[p]) &&
+            if ((!deaf || i == 0) && !too_large(&ends[i], &packets[p]) &&
                 !unheard(&ends[packets[p].to.b[0]], &packets[p]))
                 gx_links_rx(ends[packets[p].to.b[0]].links, now, &from, copy,
                             GX_HEADER_BYTES + packets[p].payload_bytes);
@@ -220,7 +221,7 @@ static int setup(void **state)
     (void)state;
     now = 1000 * MS;
     held_count = 0;
-    holding = false;
+    holding = deaf = false;
     for (size_t i = 0; i < BYTES; i++)
         bytes[i] = (uint8_t)(i * 2654435761u >> 13);
     tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64, 1));
@@ -329,6 +330,27 @@ static void final_answers_end_the_send(void **state)
         assert_int_equal(source.sends + source.packets, 0);
     }
     assert_int_equal(ends[0].refused, GX_REASON_SCHEMA);
+}
+
+/* The owner of the sink may have come to want it meanwhile, but the sender is about to stop. */
+static void late_copies_of_an_open_get_its_final_answer(void **state)
+{
+    (void)state;
+    ends[1].says = GX_ANSWER_NOT_NEEDED;
+    deaf = true;
+    send_it();
+    exchange();
+    assert_int_equal(ends[1].opens, 1);
+    ends[1].says = GX_ANSWER_OPEN;
+    run(20 * MS);
+    deaf = false;
+    run(100 * MS);
+    assert_int_equal(ends[0].answers[GX_ANSWER_NOT_NEEDED], 1);
+    assert_int_equal(sink.state, GX_SINK_FREE);
+    assert_int_equal(ends[1].opens, 1);
+    send_it();
+    run(100 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
 }
 
 static void bytes_of_another_digest_are_answered_bad(void **state)
@@ -566,6 +588,7 @@ int main(void)
         TEST(source_counts_packets_in_the_port),
         TEST(not_ready_waits_and_goes_on_when_told),
         TEST(final_answers_end_the_send),
+        TEST(late_copies_of_an_open_get_its_final_answer),
         TEST(bytes_of_another_digest_are_answered_bad),
         TEST(stopped_send_gets_no_upcall),
         TEST(stopped_sink_is_asked_about_anew),
