@@ -91,9 +91,9 @@ static void base_find(const struct gx_coordinator *c, struct gx_coordinator_run 
         f->base = f->start_state;
         f->base_known = true;
     } else if (run->started && (f->decided > 0 || all_published(c, f))) {
-        f->base_known = gx_decide_majority(f, f->present, f->decided, &f->base) != 0 ||
-                        (f->decided > 0 &&
-                         gx_decide_majority(f, f->serving, f->decided, &f->base) != 0);
+        f->base_known =
+            gx_decide_majority(f, f->present, f->decided, &f->base) != 0 ||
+            (f->decided > 0 && gx_decide_majority(f, f->serving, f->decided, &f->base) != 0);
     }
 }
 
@@ -101,6 +101,8 @@ static bool site_behind(const struct gx_coordinator_run *run,
                         const struct gx_coordinator_fragment *f, uint32_t site)
 {
     const struct gx_report *r = gx_decide_report(f, site);
+    if (r->epoch == 0)
+        return false; /* it has just come, and has not heard of the run's epoch yet */
     if (r->flags & (GX_REPORT_BEHIND | GX_REPORT_FETCHING) || r->epoch != run->epoch)
         return true;
     if (!(r->flags & GX_REPORT_STATE))
