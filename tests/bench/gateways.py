@@ -16,6 +16,7 @@ class Exchange:
         self.wan, self.reports = wan, reports
         realised = "_realised" if cell.burst else ""
         self.p50 = self.worst("transfer_ratio%s_p50" % realised)
+        gxtest.check(self.p50 is not None, "no round was received")
         self.p99 = self.worst("transfer_ratio%s_p99" % realised)
         self.round_p50 = self.worst("round_ratio%s_p50" % realised)
         self.seconds = self.worst("held_seconds_p50")

@@ -11,6 +11,7 @@ AF_XDP there is nothing to measure: exit status 77.
 """
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -67,7 +68,7 @@ def number(name, quick, default, full):
 ROUNDS = number("ROUNDS", 3, 7, 30)
 RUNS = number("RUNS", 1, 1, 5)
 SIM_ROUNDS = number("SIM_ROUNDS", 5, 30, 300)
-SIM_CELL_LAST = 21  # behind it: a gigabyte, and four sites: minutes each
+SIM_BYTES_MAX = 12 << 30  # of memory: what goes wrong in virtual time has no other end
 
 
 def wanted(name):
@@ -85,18 +86,28 @@ def say(text):
     print(text, flush=True)
 
 
+def reason(error):
+    """The last line of what was said: before it, libraries talk."""
+    return ([line.strip() for line in str(error).splitlines() if line.strip()] or ["?"])[-1]
+
+
+def gateways_on(cell, rounds):
+    """An Exchange, or why there is none."""
+    try:
+        return gateways.exchange(cell, rounds)
+    except (gxtest.Skip, namespaces.Unavailable, AssertionError) as error:
+        return reason(error)
+
+
 def measure_cells():
     """{name: Exchange, or why there is none}"""
     found = {}
     for cell in CELLS:
         if not wanted(cell.name) or (QUICK and not WORDS and cell.name not in QUICK_CELLS):
             continue
-        try:
-            e = found[cell.name] = gateways.exchange(cell, rounds_of(cell))
-            say("%-20s p50 %.3f p99 %.3f of the bound, %d rounds, load %.1f" % (cell.name, e.p50, e.p99, e.rounds, e.load))
-        except (AssertionError, KeyError, TypeError) as error:
-            found[cell.name] = str(error)
-            say("%-20s failed: %s" % (cell.name, error))
+        e = found[cell.name] = gateways_on(cell, rounds_of(cell))
+        say("%-20s %s" % (cell.name, "failed: " + e if isinstance(e, str) else (
+            "p50 %.3f p99 %.3f of the bound, %d rounds, load %.1f" % (e.p50, e.p99, e.rounds, e.load))))
     return found
 
 
@@ -109,9 +120,9 @@ def median_of(runs):
 def one_contender(name, function, cell):
     try:
         result = median_of([function(cell) for _ in range(RUNS)])
-    except (gxtest.Skip, AssertionError) as error:
-        say("  %-20s skip: %s" % (name, error))
-        return str(error)
+    except (gxtest.Skip, namespaces.Unavailable, AssertionError) as error:
+        say("  %-20s skip: %s" % (name, reason(error)))
+        return reason(error)
     result.load = load()
     say("  %-20s %s" % (name, "%.2f s" % result.seconds if result.seconds else "not within %g s" % contenders.SECONDS_MAX))
     return result
@@ -124,21 +135,34 @@ def measure_versus(found, folder):
         if cell.name not in (QUICK_VERSUS if QUICK else VERSUS):
             continue
         say("versus, %s" % cell.name)
-        own = found.get(cell.name) or gateways.exchange(cell, ROUNDS)
+        own = found.get(cell.name) or gateways_on(cell, ROUNDS)
         table.append((cell, own, [(name, one_contender(name, function, cell))
                                   for name, function in contenders.contenders(folder)]))
     return table
 
 
+def simulate_cells(first, last):
+    """Rows of matrix_sim's table, and how it ended."""
+    argv = [gxtest.program("matrix_sim"), str(SIM_ROUNDS), "path", str(first), str(last)]
+    limit = (SIM_BYTES_MAX, SIM_BYTES_MAX)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
+    head, rows = done.stdout.splitlines()[:2], done.stdout.splitlines()[2:]
+    if done.returncode != 0:
+        rows.append("| `%s` ended with %d: %s | | | | | | | |" % (
+            " ".join(["matrix_sim", *argv[1:]]), done.returncode, reason(done.stderr or "it says nothing")))
+    return head, rows
+
+
 def simulate():
-    """What matrix_sim prints."""
-    argv = [gxtest.program("matrix_sim"), str(SIM_ROUNDS), "path"]
-    if not FULL:
-        argv += ["0", "2" if QUICK else str(SIM_CELL_LAST)]
-    say("simulator, %d rounds a cell" % SIM_ROUNDS)
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    return done.stdout + ("" if done.returncode == 0 else "\nmatrix_sim ended with %d: %s\n" % (
-        done.returncode, done.stderr.strip() or "it says nothing"))
+    """The simulator's table. The last cells, a gigabyte and four sites, take minutes and each has a process of its own."""
+    parts = [(0, 2)] if QUICK else [(0, 21), (22, 22), (23, 23)] if FULL else [(0, 21)]
+    table = []
+    for part in parts:
+        say("simulator, %d rounds a cell, cells %d to %d" % (SIM_ROUNDS, *part))
+        head, rows = simulate_cells(*part)
+        table += rows if table else head + rows
+    return "\n".join(table)
 
 
 def main():
@@ -150,16 +174,14 @@ def main():
     about = page.About(started=time.monotonic(), load=load(), rounds=ROUNDS, runs=RUNS, sim_rounds=SIM_ROUNDS,
                        seconds_max=contenders.SECONDS_MAX, full=FULL)
     path = os.environ.get("PAGE") or os.path.join(ROOT, "docs", "benchmarks.md")
-    try:
-        found = measure_cells()
-        versus = []
-        if wanted("versus"):
-            with tempfile.TemporaryDirectory(prefix="gx-bench-") as folder:
-                versus = measure_versus(found, folder)
-        sim = simulate() if wanted("sim") else ""
-    except (gxtest.Skip, namespaces.Unavailable) as error:
-        say("skip matrix: %s" % error)
+    found, versus = measure_cells(), []
+    if found and all(isinstance(e, str) for e in found.values()):
+        say("skip matrix: %s" % next(iter(found.values())))
         return 77
+    if wanted("versus"):
+        with tempfile.TemporaryDirectory(prefix="gx-bench-") as folder:
+            versus = measure_versus(found, folder)
+    sim = simulate() if wanted("sim") else ""
     page.write(path, about, [(c, found[c.name]) for c in CELLS if c.name in found], versus, sim)
     say("wrote %s" % path)
     return 0

@@ -125,7 +125,7 @@ def goal_of(cell):
 
 def cell_row(cell, e):
     if isinstance(e, str):
-        return "| %s | failed: %s | | | | | | | | |" % (cell.text(), e.splitlines()[0] if e else "?")
+        return "| %s | failed: %s | | | | | | | | |" % (cell.text(), e)
     mark = " ¹" if cell.burst else ""
     mark += " ²" if e.drops else ""
     return "| %s%s | %d | %.3f | %.3f | %s | %.2f | %.2f | %.3f | %s | %.1f |" % (
@@ -148,13 +148,13 @@ def versus_table(cell, own, rows, seconds_max):
              "", "| | s | time / bound | times gx's | goodput per CPU-second | load |", "|---|---|---|---|---|---|"]
     gx_s = None
     if isinstance(own, str):
-        lines.append("| gx | failed: %s | | | | |" % own.splitlines()[0])
+        lines.append("| gx | failed: %s | | | | |" % own)
     else:
         gx_s = own.seconds
         lines.append("| gx | %.2f | %.3f | 1 | %s | %.1f |" % (gx_s, gx_s / cell.bound_s(), rate(own.goodput_per_cpu_s()), own.load))
     for name, r in rows:
         if isinstance(r, str):
-            lines.append("| %s | skipped: %s | | | | |" % (name, r.splitlines()[0]))
+            lines.append("| %s | skipped: %s | | | | |" % (name, r))
             continue
         per_cpu = rate(8 * cell.size / r.cpu_s) if r.cpu_s else "-"
         if r.seconds is None:
