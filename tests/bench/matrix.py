@@ -72,7 +72,9 @@ SIM_BYTES_MAX = 12 << 30  # of memory: what goes wrong in virtual time has no ot
 
 
 def wanted(name):
-    return not WORDS or any(word in name for word in WORDS)
+    """A word that is a cell's whole name means that cell alone."""
+    names = {cell.name for cell in CELLS}
+    return not WORDS or any(word == name or (word not in names and word in name) for word in WORDS)
 
 
 def rounds_of(cell):
