@@ -76,7 +76,13 @@ class Bars:
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         except (OSError, subprocess.TimeoutExpired):
             return False
-        return done.returncode == 0
+        if done.returncode != 0:
+            return False
+        with open(path) as f:
+            lines = [line.rstrip() for line in f]
+        with open(path, "w") as f:
+            f.write("\n".join(lines) + "\n")
+        return True
 
     def text(self):
         """The same in characters."""
@@ -195,8 +201,8 @@ VERSUS = """
 
 On the same gx-wan, each alone on a link of its own; {runs}, at most {seconds_max:g} s. gx carries 25 MB each way at once, the
 others one way. Time over the same bound for all. TCP is Linux's by iperf3, its algorithm named, from connections up to the last byte; SRT is
-srt-live-transmit at the link's rate: without FEC in file mode, with it in live mode (latency four round trips; what is later is dropped
-and named here); UDT has its rate capped at the link's; uftp sends at 98% of the link's rate by
+srt-live-transmit at the link's rate: without FEC in file mode, with it in live mode (latency four round trips); what it lost
+for good is named; UDT has its rate capped at the link's; uftp sends at 98% of the link's rate by
 its own clock, without its announcement. CPU is that of both ends' processes: gx's with the digests and the mean; the kernel's own part of TCP is not all in it.
 """
 
@@ -224,4 +230,5 @@ def write(path, about, cells, versus, sim):
     if sim:
         parts += [SIM.format(rounds=about.sim_rounds) + sim.strip() + "\n"]
     with open(path, "w") as f:
-        f.write("\n".join(part.strip("\n") + "\n" for part in parts))
+        text = "\n".join(part.strip("\n") + "\n" for part in parts)
+        f.write("".join(line.rstrip() + "\n" for line in text.splitlines()))
