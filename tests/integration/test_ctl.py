@@ -430,6 +430,7 @@ def test_host_check_looks_at_a_card():
         expect(findings(root, "-c", port_config(lab, card)), ("port", None), "ok", "ready for DPDK")
 
 
+@gxtest.once
 def test_host_check_sees_the_gxd_that_runs():
     with Lab("a", "b") as lab:
         found = {(f["check"], f["interface"]): f for f in
