@@ -48,6 +48,11 @@ def pair(*names, params=1000, **keys):
         bystanders.go_on()
 
 
+def setting(site, text):
+    done = site.ctl("set", text)
+    check(done.returncode == 0, "gxctl set %s: %s" % (text, done.stderr))
+
+
 def test_honest_rounds():
     """What the hostile ones are compared with."""
     with pair() as (_, trainers):
@@ -129,17 +134,21 @@ def test_a_second_offer():
 
 def test_bytes_changed_while_they_are_sent():
     """The other sites hold bytes that are not those of the digest: the owner gets an error, they go on without it."""
-    with pair("a", "b", "c", params=250_000, rate="20Mbit", deadline="4s") as (lab, trainers):
+    with pair("a", "b", "c", params=250_000, deadline="60s") as (lab, trainers):
         a, b, c = trainers
         c.write(c.contribution(1), [1.0] * c.params)
+        setting(lab.sites[2], "site.rate=1Mbit")  # 1 MB to two peers takes 16 s and more
         c.offer(1)
         wait_until(lambda: lab.sites[2].link("a")["transfers_open"] >= 1, "open transfer", 10)
-        time.sleep(0.1)  # 1 MB to two peers takes 0.8 s and more
         c.write(c.contribution(1) + 4 * (c.params - 1000), [2.0] * 1000)
+        setting(lab.sites[2], "site.rate=200Mbit")
+        c.refusal("CHANGED")
         a.begin(1)
         b.begin(1)
-        c.refusal("CHANGED")
+        wait_until(lambda: lab.sites[0].round("hostile")["eligible"] == ["a", "b"], "contributions of a and b")
+        setting(lab.sites[0], "run.deadline=1s")  # of the open round as well
         finish_round((a, b), 1)
+        setting(lab.sites[0], "run.deadline=60s")
         event = c.finish(1, gxtrainer.LEFT_OUT)
         check(event.cohort == 3, "cohort %x" % event.cohort)
         c.publish(1)

@@ -201,6 +201,8 @@ static void run_bind(struct sim_site *site, struct sim_trainer *trainer, struct 
     *binding = (struct sim_binding){run, trainer->arena, trainer->run, trainer->life, false};
     trainer->arena->uses++;
     trainer->bound = run;
+    for (uint32_t i = 0; i < SIM_FRAGMENTS_MAX; i++)
+        trainer->fragments[i].met = 0;
 }
 
 int sim_site_attach(struct sim_world *world, struct sim_trainer *trainer)

@@ -386,6 +386,15 @@ static void accept_state(struct sim_world *world, struct sim_trainer *trainer, u
     sim_trainer_look(world, trainer, trainer->life);
 }
 
+/* Nobody waits for a site that was never there. */
+static bool met_all(const struct sim_world *world, const struct sim_trainer *trainer)
+{
+    uint32_t all = (1u << world->params.site_count) - 1;
+    for (uint32_t i = 0; i < world->params.fragment_count[trainer->run]; i++)
+        all &= trainer->fragments[i].met;
+    return all == (1u << world->params.site_count) - 1;
+}
+
 void sim_trainer_turn(struct sim_world *world, struct sim_trainer *trainer, uint32_t fragment,
                       uint64_t life)
 {
@@ -415,7 +424,7 @@ void sim_trainer_turn(struct sim_world *world, struct sim_trainer *trainer, uint
         }
         break;
     case SIM_DONE:
-        if (!sim_trainer_done(world, trainer))
+        if (!sim_trainer_done(world, trainer) || !met_all(world, trainer))
             turn_at(world, trainer, fragment, world->now_ns + SIM_MS);
         else
             sim_trainer_end(world, trainer);

@@ -434,6 +434,17 @@ static void check_memory(struct sim_world *world)
     }
 }
 
+static void meet(struct sim_site *site, const struct sim_world *world)
+{
+    for (uint32_t run = 0; run < world->params.run_count; run++)
+        for (uint32_t k = 0; k < GX_VIEW_ROWS; k++) {
+            const struct gx_round_row *row = &site->view->rows[k];
+            if (row->used && row->fragment < SIM_FRAGMENTS_MAX &&
+                !strcmp(row->run, sim_run_name(run)))
+                site->trainers[run].fragments[row->fragment].met |= row->present;
+        }
+}
+
 static void tick(struct sim_world *world)
 {
     if (!world->calm && world->now_ns >= world->params.faults_end_ns)
@@ -443,6 +454,8 @@ static void tick(struct sim_world *world)
         for (uint32_t i = 0; i < world->params.site_count; i++)
             if (!world->sites[i].up)
                 sim_site_start(world, &world->sites[i]);
+    for (uint32_t i = 0; i < world->params.site_count; i++)
+        meet(&world->sites[i], world);
     sim_net_harass(world);
     check_open(world);
     check_memory(world);

@@ -211,6 +211,7 @@ struct sim_trainer_fragment {
     uint64_t weight;
     struct gx_event apply; /* the event that is being applied */
     bool half;             /* of the state is written */
+    uint32_t met;          /* sites that were present since it registered, as its gxd shows them */
     struct gx_event events[SIM_TRAINER_EVENTS];
     uint32_t event_head, event_count;
     /* the checkpoint on disk */
