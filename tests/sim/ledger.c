@@ -276,8 +276,6 @@ static void ledger_epoch(struct sim_world *world, uint32_t run,
     }
     ledger->epoch[run] = entry->epoch;
     world->stats.epochs++;
-    for (uint32_t i = 0; i < world->params.site_count; i++)
-        world->sites[i].trainers[run].bygone = world->sites[i].trainers[run].ended;
     for (uint32_t fragment = 0; fragment < entry->fragment_count; fragment++) {
         struct book *book = &ledger->books[run][fragment];
         const struct gx_journal_start *start = &entry->starts[fragment];

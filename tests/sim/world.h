@@ -225,8 +225,7 @@ struct sim_trainer_fragment {
 struct sim_trainer {
     uint32_t site, run;
     bool alive;
-    bool ended;  /* did its rounds, detached, is gone … */
-    bool bygone; /* … before an epoch began, of which it knows nothing (R10) */
+    bool ended; /* did its rounds, detached, is gone */
     uint64_t paused_until_ns;
     uint64_t life;
     uint64_t salt;     /* enters its contributions: a restart with other data has another */
