@@ -344,7 +344,8 @@ void gx_eal_fini(void)
 {
     if (!eal.started)
         return;
-    rte_eal_cleanup();
+    /* No rte_eal_cleanup(): it unmaps memory under EAL's interrupt thread, which nothing in 22.11 ends, and a memif peer that
+     * hangs up just then is a crash. No file is left, devices are closed, and the process is about to end. */
     rte_openlog_stream(NULL);
     if (eal.log)
         fclose(eal.log);

@@ -235,7 +235,8 @@ class Lab:
     def wan_counters(self):
         """Ends the relay and returns what it counted."""
         self.wan.signal(signal.SIGTERM)
-        check(self.wan.wait() == 0, "gx-wan: %s" % self.wan.err())
+        status = self.wan.wait()
+        check(status == 0, "gx-wan ended with %s; it said:\n%s" % (status, self.wan.tail()))
         return json.loads(self.wan.out())
 
     def wait_up(self):

@@ -166,9 +166,8 @@ def test_a_report_tells_what_the_link_allowed():
         with open(page) as f:
             text = f.read()
     for i, report in enumerate(reports):
-        # A round that was over before gx-wan had written its last slots has none.
-        losses = [r["link_loss"] for r in report["rounds"] if r["link_loss"] is not None]
-        check(len(losses) > 1 and all(0 <= loss < 0.7 for loss in losses), "losses %s" % losses)
+        losses = [r["link_loss"] for r in report["rounds"]]
+        check(all(loss is not None and 0 <= loss < 0.7 for loss in losses), "losses %s" % losses)
         check(max(losses) > 0, "no burst in 5,600 packets; the link lost %s" % path[(1 - i, i)]["dropped"])
         check(len(set(losses)) > 1, "every round the same: %s" % losses)
         check(report["transfer_ratio_realised_p50"] > 0.9, "ratio %s" % report["transfer_ratio_realised_p50"])

@@ -81,13 +81,32 @@ static double loss_until(const struct rows *rows, size_t *at, uint64_t end_ms, d
     return bytes - lost >= needed * 2 / 3 ? lost / bytes : NAN;
 }
 
-/* A peer that hears of the round's end first may begin the next one a delay before this site ends it. */
+/* A peer that hears of the round's end first begins the next one a delay before this site ends it, or earlier when the word to
+ * this site got lost. */
 static uint64_t begin_ms(const struct gx_perf_report *r, uint32_t round_idx)
 {
     uint64_t before_ns = round_idx ? r->rounds[round_idx - 1].completed_ns : r->warm_ns;
     uint64_t delay_ns = (uint64_t)(1e9 * r->options->link.delay_seconds);
 
     return before_ns > delay_ns ? (before_ns - delay_ns) / NS_PER_MS : 0;
+}
+
+/* What the last round left in the log is skipped, unless the rest is not enough for a round: then this one began earlier. */
+static double round_loss(const struct gx_perf_report *r, const struct rows *rows, uint32_t i,
+                         size_t *at, double needed)
+{
+    uint64_t end_ms = r->rounds[i].completed_ns / NS_PER_MS;
+    size_t left = *at;
+    double loss;
+
+    while (*at < rows->count && rows->all[*at].ms < begin_ms(r, i))
+        ++*at;
+    loss = loss_until(rows, at, end_ms, needed);
+    if (isnan(loss) && i > 0) {
+        loss = loss_until(rows, &left, end_ms, needed);
+        *at = left > *at ? left : *at;
+    }
+    return loss;
 }
 
 int gx_perf_realised_read(struct gx_perf_report *r, FILE *file, unsigned *line)
@@ -100,12 +119,8 @@ int gx_perf_realised_read(struct gx_perf_report *r, FILE *file, unsigned *line)
 
     if (rc == 0 && rows.count)
         qsort(rows.all, rows.count, sizeof(rows.all[0]), by_time);
-    for (uint32_t i = 0; rc == 0 && i < r->round_count; i++) {
-        while (at < rows.count && rows.all[at].ms < begin_ms(r, i))
-            at++;
-        r->rounds[i].link_loss =
-            loss_until(&rows, &at, r->rounds[i].completed_ns / NS_PER_MS, needed);
-    }
+    for (uint32_t i = 0; rc == 0 && i < r->round_count; i++)
+        r->rounds[i].link_loss = round_loss(r, &rows, i, &at, needed);
     free(rows.all);
     return rc;
 }

@@ -89,6 +89,21 @@ static void each_round_has_the_loss_of_its_time(void **state)
     assert_near(report.rounds[2].link_loss, 1.0 / 6);
 }
 
+/* STATUS was lost on the way to this site, so its peer was a round ahead for longer than a delay. */
+static void a_round_may_begin_long_before_the_last_one_ends_here(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(2);
+    assert_int_equal(read_text(TITLE "110 0 1 10 14980 0 0\n"
+                                     "150 0 1 12 17976 2 2996\n",
+                               &line),
+                     0);
+    assert_near(report.rounds[0].link_loss, 0);
+    assert_near(report.rounds[1].link_loss, 1.0 / 6);
+}
+
 static void paths_need_no_common_order(void **state)
 {
     unsigned line;
@@ -167,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(each_round_has_the_loss_of_its_time),
+        TEST(a_round_may_begin_long_before_the_last_one_ends_here),
         TEST(paths_need_no_common_order),
         TEST(a_ratio_is_over_what_the_link_could_do),
         TEST(a_round_that_is_not_in_the_log_stays_without),
