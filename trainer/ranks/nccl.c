@@ -44,7 +44,8 @@ static const struct {
 static int load(struct gx_ranks *ranks, struct gx_nccl *nccl)
 {
     const char *named = getenv("GX_NCCL"), *path = named ? named : "libnccl.so.2";
-    nccl->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    /* Not deleted by dlclose(): its threads outlive a refusal, and would run in unmapped code. */
+    nccl->library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!nccl->library)
         return gx_fail(&ranks->failure, -ENOENT,
                        "several GPUs in a site need NCCL: %s (install libnccl2 from NVIDIA's "
