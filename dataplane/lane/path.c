@@ -4,7 +4,7 @@
  * nothing; a queue is judged by its length, not by what is in flight.
  *
  *   START    doubles each round trip until a queue builds up, too much is lost, or delivery grows no more
- *   PROBE    a quarter above what is delivered; without a queue for ever
+ *   PROBE    a quarter above what is delivered; without a queue for three round trips, START again: there is much more
  *   DRAIN    below it, until the queue is gone, three round trips at most
  *   CRUISE   at what is delivered, less the longer the queue, six to nine round trips: others grow in the meantime
  *   SOUND    far below it for two round trips, to see the round trip without our own part of the queue: when that was
@@ -25,6 +25,7 @@
 #define SPAN_PACKETS 32 /* fewer say little about loss */
 #define CRUISE_MIN 0.8
 #define DRAIN_ROUNDS 3
+#define PROBE_ROUNDS 3
 #define DRAINS_VAIN 2
 #define MIN_AGE_NS (10000 * MS)
 #define SOUND_AGE_NS (3000 * MS)
@@ -140,6 +141,12 @@ static bool start_is_over(struct gx_rate_path *path, const struct gx_rate_sample
     return path->stalls >= STALLS_MAX;
 }
 
+static void start_again(struct gx_rate_path *path, const struct gx_rate_sample *sample)
+{
+    mode_set(path, START, sample);
+    path->grown_bps = best_bps(path);
+}
+
 static void drain_end(struct gx_rate_path *path, const struct gx_rate_sample *sample)
 {
     bool unchanged =
@@ -181,6 +188,9 @@ static void mode_advance(struct gx_rate *rate, const struct gx_rate_sample *samp
     case PROBE:
         if (full && age_ns >= round_ns(path))
             mode_set(path, DRAIN, sample);
+        else if (!full && age_ns >= PROBE_ROUNDS * round_ns(path) &&
+                 path->model_bps < rate->ceiling_bps)
+            start_again(path, sample);
         break;
     case DRAIN:
         if (!has_queue(path, sample) || age_ns >= DRAIN_ROUNDS * round_ns(path))
