@@ -51,6 +51,7 @@ struct gx_links {
     uint32_t pool_free[GX_POOL_BUFFERS];
     uint32_t pool_free_count;
     void *scratch;
+    uint8_t *plain; /* the payload of the packet at hand, decrypted */
     struct gx_flight_entry *rings;
 };
 

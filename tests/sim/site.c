@@ -48,6 +48,8 @@ void sim_site_init(struct sim_world *world, uint32_t index)
     links->recv_rate_bps = links->rate_bps;
     links->mtu = params->mtu;
     links->shard_bytes = params->shard_bytes;
+    links->secure = params->secure;
+    memset(links->psk, (int)(world->seed & 0xff), sizeof(links->psk));
     links->counters = &site->counters;
     site->config.deadline_ns = params->deadline_ns;
     site->config.fetch_wait_ns = params->fetch_wait_ns;

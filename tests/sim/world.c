@@ -70,6 +70,8 @@ void sim_params_draw(struct sim_world *world)
     params->extra_rounds = (uint32_t)sim_between(&random, 2, 4);
     params->hostile = sim_chance(&random, 0.5) ? 0.3 : 0.02;
     params->bad_command = sim_chance(&random, 0.3) ? 0.05 : 0;
+    params->secure = sim_chance(&random, 0.4);
+    world->stats.secure += params->secure;
 }
 
 uint64_t sim_transfer_ns(const struct sim_world *world, uint32_t run)
