@@ -237,9 +237,11 @@ parts: | build
 	@$(foreach p,$(PROGRAMS),echo '$(call found,$(filter %/$(p),$(BIN))) $(p)';)
 	@echo '$(call found,$(HAVE_DPDK)) DPDK $(if $(HAVE_DPDK),$(shell pkg-config --modversion libdpdk),(libdpdk-dev; without it ports are kernel UDP only))'
 	@echo '$(call found,$(MPI_SO)) MPI $(if $(MPI_SO),($(HAVE_MPI)),(mpich, libmpich-dev; without it ranks meet over TCP only))'
+	@echo '$(call found,$(wildcard /usr/include/intel-ipsec-mb.h)) ipsec-mb (libipsec-mb-dev, required: encrypted links)'
 	@echo '$(call found,$(call has_cpu,avx2)) AVX2 on this machine (else plain C, the same bytes)'
 	@echo '$(call found,$(call has_cpu,avx512bw)) AVX-512 on this machine'
 	@echo '$(call found,$(call has_cpu,gfni)) GFNI on this machine'
+	@echo '$(call found,$(call has_cpu,vaes)) VAES on this machine (AES-GCM at twice the speed and more)'
 	@echo '$(call found,$(wildcard $(CUDA_HOME)/bin/nvcc)) CUDA toolkit (not used yet)'
 	@echo '$(call found,$(shell command -v clang)) clang (make lint)'
 	@echo '$(call found,$(shell command -v clang-format)) clang-format (make lint, make format)'
