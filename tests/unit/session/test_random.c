@@ -63,7 +63,7 @@ static void bits_are_even(void **state)
         uint64_t word = gx_random_u64(&one);
 
         for (int bit = 0; bit < 64; bit++)
-            ones[bit] += word >> bit & 1;
+            ones[bit] += (uint32_t)(word >> bit & 1);
     }
     for (int bit = 0; bit < 64; bit++)
         assert_in_range(ones[bit], 4700, 5300);
