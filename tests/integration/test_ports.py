@@ -9,6 +9,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -122,6 +123,17 @@ def test_rounds_on_af_xdp():
     with Wire() as wire, two(ports, wire) as lab:
         exchange(lab)
         check(lab.sites[0].counter("port_copied_driver_bytes_total") > 15e6, "af_xdp copies what it sends")
+
+
+def test_rounds_on_af_xdp_with_a_key():
+    ports = af_xdp_ports()
+    with tempfile.TemporaryDirectory() as folder:
+        key = os.path.join(folder, "key")
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as f:
+            f.write(gxtest.run([gxtest.program("gxctl"), "key", "generate"]).stdout)
+        with Wire() as wire, two(ports, wire, security="psk", key=key) as lab:
+            exchange(lab)
+            check(lab.sites[0].counter("copied_encrypt_bytes_total", "b") >= 15e6, "nothing was encrypted")
 
 
 def test_rounds_on_af_packet():
