@@ -5,6 +5,8 @@
 # O=-O3     optimisation and machine flags (default: -O2)
 # V=1       show each command
 # SAN=asan  AddressSanitizer and UndefinedBehaviorSanitizer
+# CUDA_HOME=DIR  this CUDA toolkit; CUDA=no none (docs/gpu.md)
+# CUDA_ARCHS=all GPU code for every architecture (default: "80 90", and PTX for later ones)
 
 Q   := $(if $(V),,@)
 quiet := $(findstring s,$(firstword -$(MAKEFLAGS)))
@@ -20,6 +22,9 @@ endif
 
 ifeq ($(origin CC),default)
 CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := $(subst gcc,g++,$(subst clang,clang++,$(CC)))
 endif
 ifeq ($(origin AR),default)
 AR := ar
@@ -43,6 +48,25 @@ DPDK_LIBS   := $(shell pkg-config --libs libdpdk) -lrte_net_ring
 DPDK_DEFINE := -DGX_DPDK
 endif
 
+# CUDA is optional too. The toolkit: $CUDA_HOME, nvcc on PATH, the usual folder, or what `make deps CUDA=1` fetched.
+CUDA_VENV := build/cuda-venv
+ifeq ($(filter no,$(CUDA))$(SAN),)
+NVCC := $(firstword $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc)) $(shell command -v nvcc) \
+    $(wildcard /usr/local/cuda/bin/nvcc $(CUDA_VENV)/lib/python3*/site-packages/nvidia/cu*/bin/nvcc))
+endif
+ifneq ($(NVCC),)
+CUDA_ROOT    := $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+CUDA_LISTED  := $(shell $(NVCC) --list-gpu-arch | sed -n 's/^compute_//p' | awk '$$1 >= 80' | sort -n)
+CUDA_ARCHS   ?= 80 90
+CUDA_BUILT   := $(if $(filter all,$(CUDA_ARCHS)),$(CUDA_LISTED),$(filter $(CUDA_ARCHS),$(CUDA_LISTED)))
+# Machine code of each architecture; of the last one PTX as well, which later GPUs translate when the program starts.
+CUDA_GENCODE := $(foreach a,$(CUDA_BUILT),-gencode arch=compute_$(a),code=sm_$(a)) \
+    -gencode arch=compute_$(lastword $(CUDA_BUILT)),code=compute_$(lastword $(CUDA_BUILT))
+# The host compiler's own warnings: the same sources are compiled by it, with all of them, for the emulation.
+NVCC_FLAGS   := -std=c++17 -O3 -ccbin $(CXX) --Werror all-warnings $(CUDA_GENCODE)
+CUDA_LIBS    := -L$(CUDA_ROOT)/lib64 -L$(CUDA_ROOT)/lib -lcudart_static -ldl -lrt -lstdc++
+endif
+
 # MPI is optional: several ranks in a site (docs/training.md). Only the plugin is linked with it, by MPI's own compiler.
 MPICC ?= mpicc
 HAVE_MPI := $(if $(filter no,$(MPI)),,$(shell command -v $(MPICC)))
@@ -51,6 +75,8 @@ INCLUDES := -Idataplane -Idataplane/api -Itrainer -Itools -Icontrol -Itests -I.
 # -ffp-contract=off: a fused multiply-add rounds once instead of twice, and sites must agree on every bit.
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
               -pthread $(SAN_FLAGS) $(INCLUDES) $(DPDK_DEFINE) $(CFLAGS)
+CXXFLAGS_ALL := -std=c++17 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
+                -pthread $(SAN_FLAGS) $(INCLUDES) $(CXXFLAGS)
 LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
 LIBS := -Wl,--as-needed -luring -lisal -lIPSec_MB -lxxhash -lsodium -lcyaml -lyaml -ljansson $(DPDK_LIBS) -lm
 
@@ -66,8 +92,19 @@ DPDK_SRC  := $(wildcard dataplane/port/eal.c dataplane/port/device.c dataplane/p
 GXD_SRC   := $(if $(HAVE_DPDK),$(GXD_SRC),$(filter-out $(DPDK_SRC),$(GXD_SRC)))
 CTL_SRC   := $(wildcard control/*.c control/*/*.c)
 TRAIN_SRC := $(filter-out trainer/ranks/mpi.c,$(wildcard trainer/*.c trainer/model/*.c trainer/cpu/*.c trainer/ranks/*.c))
+# The trainer on a GPU. cuda/*.c and the kernels make libgxcuda.a; with the twins of the runtime and of the matrix library
+# in tests/simt/, and the kernels compiled for the host, they make libgxsimt.a, which tests/unit/cuda/ is linked with.
+CUDA_CU   := $(wildcard trainer/cuda/*.cu)
+CUDA_TWIN := $(patsubst %,trainer/cuda/%.c,dev matmul load sum cublaslt_check)
+CUDA_SRC  := $(wildcard trainer/cuda/*.c)
+SIMT_SRC  := $(filter-out $(CUDA_TWIN),$(CUDA_SRC)) $(wildcard tests/simt/*.c)
+SIMT_CXX  := $(wildcard tests/simt/*.cpp) $(filter-out tests/unit/cuda/test_%,$(wildcard tests/unit/cuda/*.cpp))
+SIMT_CU   := $(CUDA_CU) $(wildcard tests/unit/cuda/*.cu)
+# Results that must be the same bits as the CPU's: no fused multiply-add.
+CUDA_EXACT := $(patsubst %,$(B)/obj/cuda/trainer/cuda/%.o,encode outer)
 SIM_SRC   := $(wildcard tests/sim/*.c)
 UNIT_SRC  := $(wildcard tests/unit/*/test_*.c)
+UNIT_CXX  := $(wildcard tests/unit/cuda/test_*.cpp)
 UNIT_SRC  := $(if $(HAVE_DPDK),$(UNIT_SRC),$(filter-out $(DPDK_SRC),$(UNIT_SRC)))
 HELP_SRC  := $(filter-out $(UNIT_SRC) $(DPDK_SRC),$(wildcard tests/unit/*.c tests/unit/*/*.c))
 INTEG_SRC := $(wildcard tests/integration/*.c)
@@ -77,7 +114,7 @@ TOOL_DIRS := $(filter-out demo,$(sort $(patsubst tools/%/,%,$(dir $(wildcard too
 tool_src  = $(filter-out $(if $(HAVE_DPDK),,$(DPDK_SRC)),$(wildcard tools/$(1)/*.c))
 TOOL_SRC  := $(foreach d,$(TOOL_DIRS),$(call tool_src,$(d)))
 
-SRC   := $(CORE_SRC) $(GX_SRC) $(GXD_SRC) $(CTL_SRC) $(TRAIN_SRC) $(TOOL_SRC) $(SIM_SRC)
+SRC   := $(CORE_SRC) $(GX_SRC) $(GXD_SRC) $(CTL_SRC) $(TRAIN_SRC) $(TOOL_SRC) $(SIM_SRC) $(CUDA_SRC)
 MAINS := $(if $(SRC),$(shell grep -l '^int main\b' $(SRC)))
 
 obj     = $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(MAINS),$(1)))
@@ -92,6 +129,8 @@ GX_LIB    := $(call lib,gx,$(GX_SRC))
 GXD_LIB   := $(call lib,gxd,$(GXD_SRC))
 CTL_LIB   := $(call lib,gxctl,$(CTL_SRC))
 TRAIN_LIB := $(call lib,gxtrain,$(TRAIN_SRC))
+CUDA_LIB  := $(if $(NVCC),$(call lib,gxcuda,$(CUDA_SRC)))
+SIMT_LIB  := $(B)/simt/libgxsimt.a
 SIM_LIB   := $(call lib,gxsim,$(SIM_SRC))
 TOOL_LIBS := $(foreach d,$(TOOL_DIRS),$(call lib,$(call tool_name,$(d)),$(call tool_src,$(d))))
 HELP_LIB  := $(if $(HELP_SRC),$(B)/lib/libgxunit.a)
@@ -123,7 +162,7 @@ maybe = $(if $(call mainobj,$(2)),$(eval $(call program,$(1),$(call mainobj,$(2)
 
 $(call maybe,gxd,$(GXD_SRC),$(BASE_LIBS))
 $(call maybe,gxctl,$(CTL_SRC),$(CTL_LIB) $(BASE_LIBS))
-$(call maybe,gx-train,$(TRAIN_SRC),$(TRAIN_LIB) $(BASE_LIBS))
+$(call maybe,gx-train,$(TRAIN_SRC),$(CUDA_LIB) $(TRAIN_LIB) $(BASE_LIBS))
 $(foreach d,$(TOOL_DIRS),$(call maybe,$(call tool_name,$(d)),$(call tool_src,$(d)),\
     $(call lib,$(call tool_name,$(d)),$(call tool_src,$(d))) $(BASE_LIBS)))
 # tests/sim: main.c or sim.c is gx-sim, any other file with a main() is a program of its own name.
@@ -133,8 +172,9 @@ $(foreach f,$(filter $(MAINS),$(SIM_SRC)),$(call maybe,$(call sim_name,$(f)),$(f
 SIM_BIN := $(foreach f,$(filter $(MAINS),$(SIM_SRC)),$(B)/bin/$(call sim_name,$(f)))
 
 BLAS := -lopenblas -fopenmp
-$(B)/bin/gx-train: EXTRA_LIBS := $(BLAS)
-$(patsubst %.c,$(B)/obj/%.o,$(TRAIN_SRC)): PART_FLAGS := -fopenmp
+$(B)/bin/gx-train: EXTRA_LIBS := $(BLAS) $(CUDA_LIBS)
+$(patsubst %.c,$(B)/obj/%.o,$(TRAIN_SRC)): PART_FLAGS := -fopenmp $(if $(CUDA_LIB),-DGX_CUDA)
+$(patsubst %.c,$(B)/obj/%.o,$(CUDA_TWIN)): PART_FLAGS := -isystem $(CUDA_ROOT)/include
 $(call obj,$(GX_SRC)): PART_FLAGS := -fPIC
 $(patsubst %.c,$(B)/obj/%.o,$(DPDK_SRC)): PART_FLAGS := $(DPDK_CFLAGS)
 
@@ -142,16 +182,52 @@ $(patsubst %.c,$(B)/obj/%.o,$(DPDK_SRC)): PART_FLAGS := $(DPDK_CFLAGS)
 
 define test
 TESTS += $(2)
-$(2): $(B)/obj/$(1:.c=.o) $(HELP_LIB) $(ALL_LIBS)
+$(2): $(B)/obj/$(basename $(1)).o $(HELP_LIB) $(ALL_LIBS) $(3)
 	@mkdir -p $$(@D)
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(LDFLAGS_ALL) $$< -Wl,--start-group $(HELP_LIB) $(ALL_LIBS) -Wl,--end-group -lcmocka $$(LIBS) $$(BLAS) -o $$@
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) $$< -Wl,--start-group $(HELP_LIB) $(ALL_LIBS) $(3) -Wl,--end-group -lcmocka $$(LIBS) $$(BLAS) \
+	    $(if $(3),-lstdc++) -o $$@
 endef
-$(foreach f,$(UNIT_SRC) $(INTEG_SRC) $(BENCH_SRC),$(eval $(call test,$(f),$(B)/$(f:.c=))))
-$(patsubst %.c,$(B)/obj/%.o,$(filter tests/unit/trainer/%,$(UNIT_SRC) $(HELP_SRC))): PART_FLAGS := -fopenmp
-UNIT_BIN  := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
+$(foreach f,$(UNIT_SRC) $(UNIT_CXX) $(INTEG_SRC) $(BENCH_SRC),\
+    $(eval $(call test,$(f),$(B)/$(basename $(f)),$(if $(filter tests/unit/cuda/%,$(f)),$(SIMT_LIB)))))
+$(patsubst %.c,$(B)/obj/%.o,$(filter tests/unit/trainer/% tests/unit/cuda/%,$(UNIT_SRC) $(HELP_SRC))): PART_FLAGS := -fopenmp
+# gx-train on the emulation, for integration tests.
+SIMT_TRAIN := $(if $(filter trainer/main.c,$(MAINS)),$(B)/simt/gx-train)
+$(B)/obj/simt/main.o: trainer/main.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -DGX_CUDA -MMD -MP -c $< -o $@
+$(SIMT_TRAIN): $(B)/obj/simt/main.o $(SIMT_LIB) $(TRAIN_LIB) $(BASE_LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $< -Wl,--start-group $(SIMT_LIB) $(TRAIN_LIB) $(BASE_LIBS) -Wl,--end-group $(LIBS) $(BLAS) -lstdc++ -o $@
+
+UNIT_BIN  := $(addprefix $(B)/,$(basename $(UNIT_SRC) $(UNIT_CXX)))
 INTEG_BIN := $(patsubst %.c,$(B)/%,$(INTEG_SRC))
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
+
+# make test-gpu: programs that need a compiler, nvcc and, to run, a GPU: no BLAS, no cmocka, no DPDK. The same kernel tests as
+# in the unit tests, but those of the emulation itself; tests/gpu/ stands for what is missing.
+GPU_TESTS := $(filter-out tests/unit/cuda/test_simt.c tests/unit/cuda/test_device.c tests/unit/cuda/test_outer_side.c \
+    %_faults.c,$(wildcard tests/unit/cuda/test_*.c))
+GPU_BENCH := $(patsubst %,tests/gpu/%.c,train kernels step)
+GPU_PARTS := $(filter-out $(GPU_BENCH),$(wildcard tests/gpu/*.c tests/gpu/bare/*.c)) \
+    $(filter-out tests/unit/cuda/test_% %/fault.c,$(wildcard tests/unit/cuda/*.c)) \
+    $(patsubst %,trainer/%.c,failure outer philox ranks ranks/tcp ranks/nccl) $(wildcard trainer/model/*.c) \
+    $(filter-out %/gemm.c,$(wildcard trainer/cpu/*.c)) $(GX_SRC)
+GPU_OBJ   := $(patsubst %.c,$(B)/gpu/obj/%.o,$(GPU_PARTS)) $(if $(CUDA_LIB),$(CUDA_LIB))
+GPU_BIN   := $(patsubst %.c,$(B)/gpu/%,$(notdir $(GPU_TESTS) $(GPU_BENCH)))
+GPU_OPENMP := $(if $(findstring clang,$(CC)),,-fopenmp)
+
+$(B)/gpu/obj/%.o: %.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -Itests/gpu/bare $(CFLAGS_ALL) $(GPU_OPENMP) -MMD -MP -c $< -o $@
+define gpu_program
+$(B)/gpu/$(basename $(notdir $(1))): $(B)/gpu/obj/$(1:.c=.o) $(GPU_OBJ)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) $(GPU_OPENMP) $$^ $$(CUDA_LIBS) -lm -o $$@
+endef
+$(foreach f,$(GPU_TESTS) $(GPU_BENCH),$(eval $(call gpu_program,$(f))))
+gpu-build: $(GPU_BIN)
 
 # tests/bytes is also built by other compilers and with other flags, so it has few parts.
 BYTES_OBJ := $(B)/obj/tests/bytes/bytes.o $(call obj,$(GX_SRC) $(filter dataplane/fec/%,$(CORE_SRC)))
@@ -163,6 +239,7 @@ bytes: $(B)/tests/bytes/bytes
 
 # ---- rules ----
 
+.PHONY: gpu-build test-gpu test-gpu-site gpu-resources
 .PHONY: all build tests bytes unit-build deps deps-lint demo test unit sim integration mutants bench lint format \
         dist install uninstall clean help parts FORCE
 
@@ -170,7 +247,7 @@ all: build parts ## build everything into build/ (the default)
 
 build: $(BIN) $(GX_SO) $(MPI_SO)
 
-tests: $(UNIT_BIN) $(INTEG_BIN) $(BENCH_BIN)
+tests: $(UNIT_BIN) $(INTEG_BIN) $(BENCH_BIN) $(SIMT_TRAIN)
 
 # The unit tests of some folders only: `make unit-build UNIT="fec format"`.
 unit-build: $(if $(UNIT),$(filter $(foreach u,$(UNIT),$(B)/tests/unit/$(u)/%),$(UNIT_BIN)),$(UNIT_BIN))
@@ -179,9 +256,10 @@ unit-build: $(if $(UNIT),$(filter $(foreach u,$(UNIT),$(B)/tests/unit/$(u)/%),$(
 $(B)/.flags: FORCE
 	@mkdir -p $(B)
 	@echo '$(subst ','\'',$(CC) $(CFLAGS_ALL))' | cmp -s - $@ || echo '$(subst ','\'',$(CC) $(CFLAGS_ALL))' > $@
+FILES = $(SRC) $(HELP_SRC) $(CUDA_CU) $(SIMT_SRC) $(SIMT_CXX) $(SIMT_CU)
 $(B)/.files: FORCE
 	@mkdir -p $(B)
-	@echo '$(SRC) $(HELP_SRC)' | cmp -s - $@ || echo '$(SRC) $(HELP_SRC)' > $@
+	@echo '$(FILES)' | cmp -s - $@ || echo '$(FILES)' > $@
 $(B)/.mpi: FORCE
 	@mkdir -p $(B)
 	@readlink -f '$(HAVE_MPI)' | cmp -s - $@ || readlink -f '$(HAVE_MPI)' > $@
@@ -190,6 +268,25 @@ $(B)/obj/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CFLAGS_ALL) $(PART_FLAGS) -MMD -MP -c $< -o $@
+
+$(B)/obj/%.o: %.cpp $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(CXXFLAGS_ALL) -DGX_SIMT -MMD -MP -c $< -o $@
+
+# A kernel for the host, and for GPUs.
+$(B)/obj/simt/%.o: %.cu $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(CXXFLAGS_ALL) -DGX_SIMT -MMD -MP -x c++ -c $< -o $@
+$(B)/.nvcc: FORCE
+	@mkdir -p $(B)
+	@echo '$(NVCC) $(NVCC_FLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCC_FLAGS)' > $@
+$(B)/obj/cuda/%.o: %.cu $(B)/.nvcc
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(NVCC_FLAGS) $(PART_FLAGS) $(INCLUDES) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+$(CUDA_EXACT): PART_FLAGS := -fmad=false
 
 define archive
 $(1): $(2) $(B)/.files
@@ -208,6 +305,11 @@ $(call archive_of,gxsim,$(SIM_SRC))
 $(call archive_of,gxunit,$(HELP_SRC))
 $(foreach d,$(TOOL_DIRS),$(call archive_of,$(call tool_name,$(d)),$(call tool_src,$(d))))
 
+CUDA_OBJ := $(call obj,$(CUDA_SRC)) $(patsubst %.cu,$(B)/obj/cuda/%.o,$(CUDA_CU))
+SIMT_OBJ := $(call obj,$(SIMT_SRC)) $(patsubst %.cpp,$(B)/obj/%.o,$(SIMT_CXX)) $(patsubst %.cu,$(B)/obj/simt/%.o,$(SIMT_CU))
+$(if $(CUDA_LIB),$(eval $(call archive,$(CUDA_LIB),$(CUDA_OBJ))))
+$(eval $(call archive,$(SIMT_LIB),$(SIMT_OBJ)))
+
 # libgx.so shows what gx.h declares and nothing else.
 $(B)/lib/libgx.map: dataplane/api/gx.h
 	@mkdir -p $(@D)
@@ -225,14 +327,16 @@ $(B)/lib/gx-train-mpi.so: trainer/ranks/mpi.c trainer/failure.c $(wildcard train
 	$(call say,MPI,$@)
 	$(Q)MPICH_CC='$(CC)' OMPI_CC='$(CC)' $(MPICC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fPIC -shared $(filter %.c,$^) -o $@
 
--include $(patsubst %.c,$(B)/obj/%.d,$(SRC) $(UNIT_SRC) $(HELP_SRC) $(INTEG_SRC) $(BENCH_SRC) tests/bytes/bytes.c)
+-include $(patsubst %.c,$(B)/obj/%.d,$(SRC) $(UNIT_SRC) $(HELP_SRC) $(INTEG_SRC) $(BENCH_SRC) tests/bytes/bytes.c) \
+    $(patsubst %.c,$(B)/gpu/obj/%.d,$(GPU_PARTS) $(GPU_TESTS) $(GPU_BENCH)) $(B)/obj/simt/main.d $(UNIT_CXX:%.cpp=$(B)/obj/%.d) $(CUDA_OBJ:.o=.d) $(SIMT_OBJ:.o=.d)
 
 # ---- what is there ----
 
-CUDA_HOME ?= /usr/local/cuda
 found = $(if $(1),✓,✗)
 has_cpu = $(shell grep -qw $(1) /proc/cpuinfo 2>/dev/null && echo yes)
 
+CUDA_SAYS = $(if $(CUDA_LIB),(nvcc: $(NVCC); GPUs: $(addprefix sm_,$(CUDA_BUILT)) and later),($(if $(filter no,$(CUDA)),CUDA=no,no \
+    nvcc; `make deps CUDA=1` fetches one); gx-train is for CPUs only))
 parts: | build
 	@$(foreach p,$(PROGRAMS),echo '$(call found,$(filter %/$(p),$(BIN))) $(p)';)
 	@echo '$(call found,$(HAVE_DPDK)) DPDK $(if $(HAVE_DPDK),$(shell pkg-config --modversion libdpdk),(libdpdk-dev; without it ports are kernel UDP only))'
@@ -242,14 +346,15 @@ parts: | build
 	@echo '$(call found,$(call has_cpu,avx512bw)) AVX-512 on this machine'
 	@echo '$(call found,$(call has_cpu,gfni)) GFNI on this machine'
 	@echo '$(call found,$(call has_cpu,vaes)) VAES on this machine (AES-GCM at twice the speed and more)'
-	@echo '$(call found,$(wildcard $(CUDA_HOME)/bin/nvcc)) CUDA toolkit (not used yet)'
+	@echo '$(call found,$(CUDA_LIB)) CUDA $(CUDA_SAYS)'
 	@echo '$(call found,$(shell command -v clang)) clang (make lint)'
 	@echo '$(call found,$(shell command -v clang-format)) clang-format (make lint, make format)'
 
 # ---- running ----
 
-deps: ## install with apt what is missing (silent when all is there)
+deps: ## install with apt what is missing (silent when all is there); CUDA=1: nvcc too, into build/cuda-venv
 	@tests/deps.sh base
+	$(if $(filter-out no,$(CUDA)),@tests/cuda.sh $(CUDA_VENV))
 
 deps-lint:
 	@tests/deps.sh base lint
@@ -268,8 +373,19 @@ unit: deps ## the unit tests; UNIT="fec lane" for some folders only
 sim: deps ## the simulator alone; SEEDS=1-1000
 	@B=$(B) $(PYTHON) tests/run.py sim $(if $(SEEDS),--seeds $(SEEDS))
 
-integration: deps ## real processes on loopback
-	@B=$(B) $(PYTHON) tests/run.py integration
+integration: deps ## real processes; PORT=udp|af_xdp|memif for one kind of port only
+	@B=$(B) GX_TEST_PORT='$(PORT)' $(PYTHON) tests/run.py integration
+
+test-gpu: ## on a GPU: kernel tests, compute-sanitizer, training against the CPU, timings; needs a compiler and nvcc only
+	$(if $(NVCC),,@echo 'skip test-gpu: no nvcc (docs/gpu.md); `make deps CUDA=1` fetches one')
+	$(if $(NVCC),@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) gpu-build && tests/gpu/run.sh $(B)/gpu)
+
+test-gpu-site: deps ## on a GPU: two sites on loopback, one of them on the GPU
+	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
+	@GX_BIN=$(B)/bin GX_GPU=1 $(PYTHON) tests/integration/test_gpu.py a_cpu_site_and_a_gpu_site
+
+gpu-resources: ## registers, shared memory and spills of each kernel, for each of CUDA_ARCHS
+	@CUDA_ARCHS='$(CUDA_BUILT)' tests/gpu/resources.sh $(NVCC) $(INCLUDES) -ccbin $(CXX)
 
 mutants: deps ## apply each patch of tests/mutants/ and show that the simulator catches it
 	@tests/mutants/run.sh
@@ -282,7 +398,7 @@ lint: deps-lint ## format, warnings of gcc and clang, shell and Python syntax, t
 	@tests/lint/run.sh
 
 format: ## rewrite the sources with clang-format
-	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+	@git ls-files -co --exclude-standard '*.c' '*.h' '*.cpp' '*.cu' | xargs -r clang-format -i
 
 # Man pages, completion and units: made from the programs' own tables, so that a new option is in all of them.
 MANDIR ?= $(PREFIX)/share/man
@@ -344,4 +460,4 @@ clean: ## remove build/
 	$(Q)rm -rf $(B)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

@@ -34,9 +34,9 @@ static unsigned runs_collect(const struct gx_snapshot *s, struct run_summary *ru
     return count;
 }
 
-static void links_count(const struct gx_snapshot *s, unsigned counts[4])
+static void links_count(const struct gx_snapshot *s, unsigned counts[GX_LINK_STATES])
 {
-    memset(counts, 0, 4 * sizeof(counts[0]));
+    memset(counts, 0, GX_LINK_STATES * sizeof(counts[0]));
     for (uint32_t i = 0; i < s->file.site_count; i++)
         counts[gx_snapshot_link(s, i)]++;
 }
@@ -84,13 +84,14 @@ static json_t *runs_json(const struct gx_snapshot *s)
 
 static json_t *links_json(const struct gx_snapshot *s)
 {
-    unsigned counts[4];
+    unsigned counts[GX_LINK_STATES];
     json_t *object = json_object();
 
     links_count(s, counts);
     gx_json_u64(object, "up", counts[GX_LINK_STATE_UP]);
     gx_json_u64(object, "down", counts[GX_LINK_STATE_DOWN]);
     gx_json_u64(object, "refused", counts[GX_LINK_STATE_REFUSED]);
+    gx_json_u64(object, "mtu", counts[GX_LINK_STATE_MTU]);
     return object;
 }
 
@@ -156,7 +157,7 @@ static void print_summary(const struct gx_ctl *ctl, const struct gx_snapshot *s)
     const struct gx_stat_file *f = &s->file;
     const struct gx_stat_error *last;
     char rate[GX_UNITS_TEXT_MAX];
-    unsigned links[4], errors = errors_count(s, &last);
+    unsigned links[GX_LINK_STATES], errors = errors_count(s, &last);
 
     fprintf(ctl->out, "gxd      %s, pid %u", gx_snapshot_state_name(s->state), f->pid);
     if (s->state != GX_SNAPSHOT_DEAD)
@@ -168,8 +169,11 @@ static void print_summary(const struct gx_ctl *ctl, const struct gx_snapshot *s)
             gx_units_format_rate(rate, f->rate_bps), f->mtu, f->shard_bytes);
     print_memory(ctl, f);
     links_count(s, links);
-    fprintf(ctl->out, "links    %u up, %u down, %u refused\n", links[GX_LINK_STATE_UP],
+    fprintf(ctl->out, "links    %u up, %u down, %u refused", links[GX_LINK_STATE_UP],
             links[GX_LINK_STATE_DOWN], links[GX_LINK_STATE_REFUSED]);
+    if (links[GX_LINK_STATE_MTU])
+        fprintf(ctl->out, ", %u lose full packets (gxctl show links)", links[GX_LINK_STATE_MTU]);
+    fputc('\n', ctl->out);
     print_runs(ctl, s);
     if (errors)
         fprintf(ctl->out, "errors   %u distinct, the last: %s\n", errors, last->text);

@@ -23,6 +23,25 @@ static const struct counter link_counters[] = {
 #undef GX_LINK
 };
 
+static const struct gx_counters *counters_of(const struct gx_snapshot *s, uint64_t worker)
+{
+    return worker == 0 ? &s->first : &s->file.workers[worker];
+}
+
+static json_t *workers_json(const struct gx_snapshot *s)
+{
+    json_t *workers = json_array();
+
+    for (uint64_t w = 0; w < s->file.worker_count; w++) {
+        json_t *worker = json_object();
+
+        for (unsigned i = 0; i < GX_SITE_COUNTER_COUNT; i++)
+            gx_json_u64(worker, site_counters[i].name, counters_of(s, w)->site[i]);
+        json_array_append_new(workers, worker);
+    }
+    return workers;
+}
+
 static void print_json(const struct gx_ctl *ctl, const struct gx_snapshot *s)
 {
     json_t *object = gx_snapshot_json(s), *site = json_object(), *links = json_object();
@@ -39,6 +58,7 @@ static void print_json(const struct gx_ctl *ctl, const struct gx_snapshot *s)
     }
     json_object_set_new(object, "site_counters", site);
     json_object_set_new(object, "link_counters", links);
+    json_object_set_new(object, "worker_counters", workers_json(s));
     gx_json_print(ctl, object);
 }
 
@@ -64,6 +84,14 @@ static void print_table(const struct gx_ctl *ctl, const struct gx_snapshot *s)
         for (unsigned i = 0; peer != s->file.self && i < GX_LINK_COUNTER_COUNT; i++)
             add_row(&table, s->file.site_names[peer], &link_counters[i],
                     s->file.counters.link[peer][i]);
+    for (uint64_t w = 0; s->file.worker_count > 1 && w < s->file.worker_count; w++)
+        for (unsigned i = 0; i < GX_SITE_COUNTER_COUNT; i++) {
+            char worker[16];
+
+            snprintf(worker, sizeof(worker), "worker %u", (unsigned)w);
+            if (counters_of(s, w)->site[i])
+                add_row(&table, worker, &site_counters[i], counters_of(s, w)->site[i]);
+        }
     gx_table_print(&table, ctl->out);
     gx_table_fini(&table);
 }

@@ -51,6 +51,9 @@ static json_t *link_json(const struct gx_snapshot *s, uint32_t peer)
     gx_json_text(object, "refused",
                  refused ? gx_snapshot_reason_text(link[GX_LINK_refused]) : NULL);
     gx_json_text(object, "refused_detail", refused ? refused_detail(s, peer) : NULL);
+    gx_json_u64(object, "path_needs_bytes", link[GX_LINK_path_needs_bytes]);
+    gx_json_u64(object, "path_bytes", link[GX_LINK_path_bytes]);
+    gx_json_u64(object, "path_back_bytes", link[GX_LINK_path_back_bytes]);
     json_object_set_new(object, "heard_seconds_ago", heard < 0 ? json_null() : json_real(heard));
     json_object_set_new(object, "rtt_seconds", json_real((double)link[GX_LINK_rtt_ns] / 1e9));
     json_object_set_new(object, "rtt_min_seconds",
@@ -100,6 +103,27 @@ static void add_row(struct gx_table *table, const struct gx_snapshot *s, uint32_
     gx_table_cell(table, "%" PRIu64, link[GX_LINK_transfers_open]);
 }
 
+static void print_refused(const struct gx_ctl *ctl, const struct gx_snapshot *s, uint32_t peer)
+{
+    const char *detail = refused_detail(s, peer);
+
+    fprintf(ctl->out, "%s is refused: %s%s%s\n", s->file.site_names[peer],
+            gx_snapshot_reason_text(s->file.counters.link[peer][GX_LINK_refused]),
+            detail ? ": " : "", detail ? detail : "");
+}
+
+/* What is wrong with a link that is there, in words. */
+static void print_path(const struct gx_ctl *ctl, const struct gx_snapshot *s, uint32_t peer)
+{
+    const char *name = s->file.site_names[peer];
+    char text[GX_SNAPSHOT_PATH_MAX];
+
+    if (gx_snapshot_path(s, peer, text))
+        fprintf(ctl->out, "%s: %s\n", name, text);
+    if (gx_snapshot_path_back(s, peer, text))
+        fprintf(ctl->out, "%s: %s\n", name, text);
+}
+
 static void print_table(const struct gx_ctl *ctl, const struct gx_snapshot *s)
 {
     static const char *const titles[] = {
@@ -114,12 +138,10 @@ static void print_table(const struct gx_ctl *ctl, const struct gx_snapshot *s)
     gx_table_print(&table, ctl->out);
     gx_table_fini(&table);
     for (uint32_t i = 0; i < s->file.site_count; i++) {
-        if (gx_snapshot_link(s, i) != GX_LINK_STATE_REFUSED)
-            continue;
-        const char *detail = refused_detail(s, i);
-        fprintf(ctl->out, "%s is refused: %s%s%s\n", s->file.site_names[i],
-                gx_snapshot_reason_text(s->file.counters.link[i][GX_LINK_refused]),
-                detail ? ": " : "", detail ? detail : "");
+        if (gx_snapshot_link(s, i) == GX_LINK_STATE_REFUSED)
+            print_refused(ctl, s, i);
+        else if (i != s->file.self)
+            print_path(ctl, s, i);
     }
 }
 

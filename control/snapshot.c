@@ -34,6 +34,8 @@ static void sanitize(struct gx_stat_file *f)
 {
     if (f->site_count > GX_SITES_MAX)
         f->site_count = GX_SITES_MAX;
+    if (f->worker_count < 1 || f->worker_count > GX_WORKERS_MAX)
+        f->worker_count = 1;
     if (f->self >= GX_SITES_MAX)
         f->self = 0;
     for (unsigned i = 0; i < GX_SITES_MAX; i++) {
@@ -126,27 +128,44 @@ static int fail_open(const struct gx_ctl *ctl, const char *directory, int rc)
     return gx_ctl_fail(ctl, GX_CTL_FAILED, "%s/counters: %s", directory, strerror(-rc));
 }
 
-int gx_snapshot_take(const struct gx_ctl *ctl, struct gx_snapshot **out)
+static void directory_of(const struct gx_ctl *ctl, char out[PATH_MAX])
+{
+    snprintf(out, PATH_MAX, "%s%s", ctl->state ? ctl->state : ctl->socket,
+             ctl->state ? "" : ".state");
+}
+
+int gx_snapshot_look(const struct gx_ctl *ctl, struct gx_snapshot **out)
 {
     char directory[PATH_MAX];
     const struct gx_stat_file *file;
     bool alive;
 
-    snprintf(directory, sizeof(directory), "%s%s", ctl->state ? ctl->state : ctl->socket,
-             ctl->state ? "" : ".state");
+    directory_of(ctl, directory);
     int rc = gx_stat_open(directory, &file, &alive);
     if (rc != 0)
-        return fail_open(ctl, directory, rc);
+        return rc;
     struct gx_snapshot *s = calloc(1, sizeof(*s));
     if (s) {
         copy_file(&s->file, file);
+        s->first = s->file.counters;
+        for (uint64_t w = 1; w < s->file.worker_count; w++)
+            gx_counters_add(&s->file.counters, &s->file.workers[w]);
         s->now_ns = clock_ns(CLOCK_MONOTONIC);
         s->realtime_ns = clock_ns(CLOCK_REALTIME);
         s->state = state_of(s, alive);
     }
     gx_stat_unmap(file);
     *out = s;
-    return s ? 0 : gx_ctl_fail(ctl, GX_CTL_FAILED, "out of memory");
+    return s ? 0 : -ENOMEM;
+}
+
+int gx_snapshot_take(const struct gx_ctl *ctl, struct gx_snapshot **out)
+{
+    char directory[PATH_MAX];
+    int rc = gx_snapshot_look(ctl, out);
+
+    directory_of(ctl, directory);
+    return rc == 0 ? 0 : fail_open(ctl, directory, rc);
 }
 
 void gx_snapshot_free(struct gx_snapshot *snapshot)
@@ -203,12 +222,47 @@ enum gx_link_state gx_snapshot_link(const struct gx_snapshot *s, uint32_t site)
         return GX_LINK_STATE_SELF;
     if (link[GX_LINK_refused])
         return GX_LINK_STATE_REFUSED;
-    return link[GX_LINK_up] && s->state != GX_SNAPSHOT_DEAD ? GX_LINK_STATE_UP : GX_LINK_STATE_DOWN;
+    if (!link[GX_LINK_up] || s->state == GX_SNAPSHOT_DEAD)
+        return GX_LINK_STATE_DOWN;
+    return link[GX_LINK_path_short] ? GX_LINK_STATE_MTU : GX_LINK_STATE_UP;
+}
+
+bool gx_snapshot_path(const struct gx_snapshot *s, uint32_t peer, char out[GX_SNAPSHOT_PATH_MAX])
+{
+    const uint64_t *link = s->file.counters.link[peer];
+    unsigned long long carries = link[GX_LINK_path_bytes], full = link[GX_LINK_path_needs_bytes];
+
+    if (gx_snapshot_link(s, peer) != GX_LINK_STATE_MTU)
+        return false;
+    if (carries)
+        snprintf(out, GX_SNAPSHOT_PATH_MAX,
+                 "the path carries %llu bytes, a full packet has %llu (`mtu: %llu`): no shard is "
+                 "sent there",
+                 carries, full, (unsigned long long)s->file.mtu);
+    else
+        snprintf(out, GX_SNAPSHOT_PATH_MAX,
+                 "full packets (%llu bytes, `mtu: %llu`) get lost, small ones do not: no shard is "
+                 "sent there; the size that passes is being looked for",
+                 full, (unsigned long long)s->file.mtu);
+    return true;
+}
+
+bool gx_snapshot_path_back(const struct gx_snapshot *s, uint32_t peer,
+                           char out[GX_SNAPSHOT_PATH_MAX])
+{
+    const uint64_t *link = s->file.counters.link[peer];
+
+    if (!link[GX_LINK_path_back_bytes] || !link[GX_LINK_up])
+        return false;
+    snprintf(out, GX_SNAPSHOT_PATH_MAX,
+             "its path to here carries %llu bytes, less than a full packet: it sends no shard here",
+             (unsigned long long)link[GX_LINK_path_back_bytes]);
+    return true;
 }
 
 const char *gx_link_state_name(enum gx_link_state state)
 {
-    static const char *const names[] = {"self", "up", "down", "refused"};
+    static const char *const names[] = {"self", "up", "down", "refused", "mtu"};
 
     return names[state];
 }

@@ -8,6 +8,7 @@
 #define GX_SNAPSHOT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ctl.h"
@@ -27,15 +28,20 @@ enum gx_link_state {
     GX_LINK_STATE_SELF,
     GX_LINK_STATE_UP,
     GX_LINK_STATE_DOWN,
-    GX_LINK_STATE_REFUSED
+    GX_LINK_STATE_REFUSED,
+    GX_LINK_STATE_MTU, /* up, but full packets get lost: no shard is sent */
 };
+#define GX_LINK_STATES (GX_LINK_STATE_MTU + 1)
 
 struct gx_snapshot {
-    struct gx_stat_file file;
+    struct gx_stat_file file; /* `counters` is the sum of all workers */
+    struct gx_counters first; /* worker 0's */
     enum gx_snapshot_state state;
     uint64_t now_ns, realtime_ns;
 };
 
+/* The same without a word when there is none: 0 or -errno. */
+int gx_snapshot_look(const struct gx_ctl *ctl, struct gx_snapshot **out);
 /* Reads the counters of ctl's gxd. 0, or the exit code after a message. */
 int gx_snapshot_take(const struct gx_ctl *ctl, struct gx_snapshot **out);
 void gx_snapshot_free(struct gx_snapshot *snapshot);
@@ -51,6 +57,13 @@ int gx_snapshot_show(const struct gx_ctl *ctl, gx_snapshot_print *json, gx_snaps
 const char *gx_snapshot_state_name(enum gx_snapshot_state state);
 enum gx_link_state gx_snapshot_link(const struct gx_snapshot *snapshot, uint32_t site);
 const char *gx_link_state_name(enum gx_link_state state);
+/* "the path carries 1436 bytes, a full packet has 1484 (`mtu: 1500`): no shard is sent there". False: nothing is wrong. */
+#define GX_SNAPSHOT_PATH_MAX 200
+bool gx_snapshot_path(const struct gx_snapshot *snapshot, uint32_t peer,
+                      char out[GX_SNAPSHOT_PATH_MAX]);
+/* The same of the way back, as the peer says. */
+bool gx_snapshot_path_back(const struct gx_snapshot *snapshot, uint32_t peer,
+                           char out[GX_SNAPSHOT_PATH_MAX]);
 const char *gx_snapshot_reason_text(uint64_t reason);
 const char *gx_snapshot_phase_name(uint32_t phase);
 

@@ -44,6 +44,27 @@ static void print_findings(const struct gx_ctl *ctl, const struct gx_why_report 
 
 /* ---- the site and its links ---- */
 
+static void look_at_path(struct gx_why_report *report, const struct gx_snapshot *s, uint32_t peer,
+                         const char *about)
+{
+    const uint64_t *link = s->file.counters.link[peer];
+    char text[GX_SNAPSHOT_PATH_MAX], todo[200];
+
+    if (gx_snapshot_path(s, peer, text)) {
+        snprintf(todo, sizeof(todo),
+                 "write `mtu: %" PRIu64 "` into the config of every site and restart each gxd; or "
+                 "make tunnels and routers between carry the larger packets",
+                 link[GX_LINK_path_bytes]);
+        gx_why_say(report, about,
+                   link[GX_LINK_path_bytes] ? todo : "wait some seconds: then the size is told",
+                   "%s", text);
+    }
+    if (gx_snapshot_path_back(s, peer, text)) {
+        snprintf(todo, sizeof(todo), "gxctl why, at %s, knows more", s->file.site_names[peer]);
+        gx_why_say(report, about, todo, "%s", text);
+    }
+}
+
 static void look_at_link(struct gx_why_report *report, const struct gx_snapshot *s, uint32_t peer)
 {
     const uint64_t *link = s->file.counters.link[peer];
@@ -51,6 +72,11 @@ static void look_at_link(struct gx_why_report *report, const struct gx_snapshot 
     char about[GX_NAME_MAX + 8];
 
     snprintf(about, sizeof(about), "link %s", s->file.site_names[peer]);
+    if (link[GX_LINK_twins_total])
+        gx_why_say(report, about, "stop one of them, or correct its `site:`",
+                   "two gxd call themselves %s: they took the link from each other %" PRIu64
+                   " times",
+                   s->file.site_names[peer], link[GX_LINK_twins_total]);
     switch (gx_snapshot_link(s, peer)) {
     case GX_LINK_STATE_REFUSED:
         gx_why_say(report, about, "gxctl show links names what differs; make the configs agree",
@@ -67,7 +93,9 @@ static void look_at_link(struct gx_why_report *report, const struct gx_snapshot 
             gx_why_say(report, about, "is gxd running there, is the network between broken?",
                        "down: %s was last heard %.0f s ago", s->file.site_addresses[peer], heard);
         break;
+    case GX_LINK_STATE_MTU:
     case GX_LINK_STATE_UP:
+        look_at_path(report, s, peer, about);
         if (link[GX_LINK_loss_ppm] > 200000)
             gx_why_say(report, about,
                        "look for the bottleneck, or lower the rate: gxctl set site.rate=…",
@@ -76,6 +104,30 @@ static void look_at_link(struct gx_why_report *report, const struct gx_snapshot 
     case GX_LINK_STATE_SELF:
         break;
     }
+}
+
+/* What is wrong with the port itself is wrong with every link. */
+static void look_at_port(struct gx_why_report *report, const struct gx_snapshot *s)
+{
+    const uint64_t *site = s->file.counters.site;
+
+    if (!site[GX_SITE_port_link_up] && site[GX_SITE_loops_total])
+        gx_why_say(report, "port", "ip link shows it; then look at cable, switch, or the other end",
+                   "the link of %s is down", s->file.port);
+    if (site[GX_SITE_port_gateway_lost])
+        gx_why_say(report, "port", "is that address right, is the router alive?",
+                   "port.gateway does not answer: what goes to other networks is dropped (%" PRIu64
+                   " packets so far)",
+                   site[GX_SITE_port_unresolved_packets_total]);
+    if (site[GX_SITE_port_address_conflicts_total])
+        gx_why_say(report, "port", "give each host an address of its own (port.address)",
+                   "another host claimed this port's address, %" PRIu64 " times",
+                   site[GX_SITE_port_address_conflicts_total]);
+    if (site[GX_SITE_own_name_hellos_total])
+        gx_why_say(
+            report, "site", "gxd's log says from where; correct the `site:` of one of the two",
+            "another gxd calls itself %s, as this one does (%" PRIu64 " of its packets came)",
+            s->file.site_names[s->file.self], site[GX_SITE_own_name_hellos_total]);
 }
 
 static void look_at_strangers(struct gx_why_report *report, const struct gx_snapshot *s)
@@ -208,6 +260,7 @@ static void look_at_all(struct gx_why_report *report, const struct gx_snapshot *
     if (s->state == GX_SNAPSHOT_STUCK)
         gx_why_say(report, "gxd", "look at its log, then restart it; trainers survive that",
                    "alive, but its worker does not turn");
+    look_at_port(report, s);
     for (uint32_t i = 0; i < s->file.site_count; i++)
         look_at_link(report, s, i);
     look_at_strangers(report, s);

@@ -12,6 +12,7 @@
 
 #include "config_file.h"
 #include "units.h"
+#include "wire/header.h"
 
 #define FILE_BYTES_MAX (1u << 20)
 #define MEMORY_BYTES_MIN (1ull << 20)
@@ -278,13 +279,7 @@ static int set_count(struct loader *l, enum gx_config_key key, const char *text,
 
 static int set_workers(struct loader *l, const char *text)
 {
-    int rc = set_count(l, GX_KEY_workers, text, 1, 64, &l->config->workers);
-
-    if (rc == 0 && l->config->workers != 1)
-        return gx_config_fail(
-            l->file, l->file->lines[GX_KEY_workers],
-            "workers: '%s' is more than this release has: leave the key out or set it to 1", text);
-    return rc;
+    return set_count(l, GX_KEY_workers, text, 1, GX_WORKERS_MAX, &l->config->workers);
 }
 
 static int set_log_level(struct loader *l, const char *text)
@@ -479,6 +474,46 @@ static int set_port(struct loader *l, int *family)
     return 0;
 }
 
+/* Worker w is at port + w. */
+static int set_lanes(struct loader *l, const char *key, unsigned line, const char *address)
+{
+    const struct gx_config *c = l->config;
+    struct endpoint endpoint;
+
+    endpoint_parse(address, &endpoint);
+    if (endpoint.port + c->workers - 1 <= UINT16_MAX)
+        return 0;
+    return gx_config_fail(
+        l->file, line,
+        "%s: '%s' has no room above it for the ports of %u workers: choose a port "
+        "up to %u",
+        key, address, c->workers, UINT16_MAX + 1 - c->workers);
+}
+
+/* Sites at one address need ports apart from one another. */
+static int set_site_lanes(struct loader *l, unsigned i)
+{
+    const struct gx_config *c = l->config;
+    struct endpoint a, b;
+    char key[32];
+    int rc;
+
+    snprintf(key, sizeof(key), "sites[%u].address", i);
+    rc = set_lanes(l, key, l->file->site_lines[i][1], c->sites[i].address);
+    endpoint_parse(c->sites[i].address, &a);
+    for (unsigned j = 0; rc == 0 && j < i; j++) {
+        endpoint_parse(c->sites[j].address, &b);
+        if (a.family == b.family && memcmp(a.host, b.host, sizeof(a.host)) == 0 &&
+            (unsigned)abs(a.port - b.port) < c->workers)
+            rc = gx_config_fail(l->file, l->file->site_lines[i][1],
+                                "%s: '%s' is one of the ports of site '%s' (line %u), which has %u "
+                                "workers: keep them %u ports apart",
+                                key, c->sites[i].address, c->sites[j].name,
+                                l->file->site_lines[j][1], c->workers, c->workers);
+    }
+    return rc;
+}
+
 static int set_self(struct loader *l)
 {
     struct gx_config *c = l->config;
@@ -505,8 +540,13 @@ static int set_self(struct loader *l)
                 "sites[%u].address: '%s' is IPv%d, but %s '%s' is IPv%d", i, c->sites[i].address,
                 own.family == AF_INET ? 4 : 6, c->port_device[0] ? "port.address" : "port.udp",
                 c->port_device[0] ? c->port_address : c->port_udp, family == AF_INET ? 4 : 6);
+        rc = set_site_lanes(l, i);
+        if (rc != 0)
+            return rc;
     }
-    return 0;
+    if (!c->port_device[0])
+        rc = set_lanes(l, "port.udp", l->file->lines[GX_KEY_port_udp], c->port_udp);
+    return rc;
 }
 
 static int set_all(struct loader *l, const struct raw *raw)

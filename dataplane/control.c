@@ -197,17 +197,39 @@ static void client_refuse(struct gx_control_socket *control, struct gx_client *c
 /* ---- what a trainer asks for ---- */
 
 /* The one that has this run already, if any. */
-static const struct gx_client *run_holder(const struct gx_control_socket *control,
-                                          const struct gx_client *asking)
+static struct gx_client *run_holder(struct gx_control_socket *control,
+                                    const struct gx_client *asking)
 {
     for (uint32_t i = 0; i < GX_CLIENTS_MAX; i++) {
-        const struct gx_client *other = &control->clients[i];
+        struct gx_client *other = &control->clients[i];
 
         if (other != asking && other->state >= GX_CLIENT_FILLING &&
             other->state <= GX_CLIENT_LEAVING && !strcmp(run_of(other), run_of(asking)))
             return other;
     }
     return NULL;
+}
+
+/* A trainer that has gone may have left a state that other sites could need: whoever is here needs the room more. */
+static void leaver_yield(struct gx_control_socket *control, struct gx_client *leaver)
+{
+    struct gx_order order = {.type = GX_ORDER_YIELD, .trainer = &leaver->trainer};
+
+    if (!leaver->yields)
+        gx_worker_order(control->worker, &order);
+    leaver->yields = true;
+}
+
+static bool leavers_yield(struct gx_control_socket *control)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < GX_CLIENTS_MAX; i++)
+        if (control->clients[i].state == GX_CLIENT_LEAVING) {
+            leaver_yield(control, &control->clients[i]);
+            any = true;
+        }
+    return any;
 }
 
 /* False: `memory:` is too small; the text has the sum and the key. */
@@ -248,7 +270,7 @@ static int attach_check(struct gx_control_socket *control, struct gx_client *cli
                         uint64_t *arena_bytes, enum gx_reason *reason, char *text)
 {
     const struct gx_links_config *links = &control->core_config->links;
-    const struct gx_client *holder;
+    struct gx_client *holder;
     int64_t bytes;
 
     *reason = GX_REASON_COMMAND;
@@ -264,6 +286,8 @@ static int attach_check(struct gx_control_socket *control, struct gx_client *cli
     holder = run_holder(control, client);
     if (holder) {
         *reason = GX_REASON_BUSY;
+        if (holder->state == GX_CLIENT_LEAVING)
+            leaver_yield(control, holder);
         snprintf(
             text, GX_MAP_TEXT_MAX,
             holder->state == GX_CLIENT_LEAVING
@@ -279,11 +303,12 @@ static int attach_check(struct gx_control_socket *control, struct gx_client *cli
     bytes = gx_map_check(&client->schema, &client->request, arena_fd, text);
     if (bytes < 0)
         return (int)bytes;
-    client->staging_bytes =
-        gx_run_staging_bytes(&client->schema, links->site_count, links->shard_bytes);
+    client->staging_bytes = gx_run_staging_bytes(&client->schema, links->site_count,
+                                                 links->shard_bytes, links->workers);
     if (!memory_fits(control, (uint64_t)bytes, client->staging_bytes, text)) {
         *reason = GX_REASON_MEMORY;
-        return -ENOMEM;
+        /* What trainers that have gone still hold is about to be free. */
+        return leavers_yield(control) ? -EAGAIN : -ENOMEM;
     }
     *arena_bytes = (uint64_t)bytes;
     return 0;
@@ -347,8 +372,10 @@ static void on_attached(struct gx_control_socket *control, struct gx_client *cli
     char arena[GX_UNITS_TEXT_MAX], staging[GX_UNITS_TEXT_MAX];
 
     if (notice->error) {
+        bool room = notice->error == -ENOSPC && leavers_yield(control);
+
         /* libgx tries again on -EAGAIN. */
-        client_refuse(control, client, notice->error == -EBUSY ? -EAGAIN : notice->error,
+        client_refuse(control, client, notice->error == -EBUSY || room ? -EAGAIN : notice->error,
                       notice->reason, gx_reason_text(notice->reason));
         return;
     }

@@ -49,6 +49,7 @@ struct gx_client {
     struct gx_schema schema; /* its pointers stand into the request */
     struct gx_trainer trainer;
     uint64_t staging_bytes;
+    bool yields; /* LEAVING: it was asked to make room */
 };
 
 struct gx_control_socket {

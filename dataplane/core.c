@@ -13,7 +13,7 @@
 
 struct gx_core {
     struct gx_exchange *exchange;
-    struct gx_links *links;
+    struct gx_lanes *lanes;
 };
 
 struct gx_core *gx_core_create(const struct gx_core_config *config, uint64_t now)
@@ -23,12 +23,14 @@ struct gx_core *gx_core_create(const struct gx_core_config *config, uint64_t now
         return NULL;
     core->exchange = gx_exchange_create(config, now);
     if (core->exchange)
-        core->links = gx_links_create(&config->links, &gx_exchange_ops, core->exchange, now);
-    if (!core->links) {
+        core->lanes = gx_lanes_create(&config->links, config->lane_addrs, &gx_exchange_ops,
+                                      core->exchange, now);
+    if (!core->lanes) {
         gx_core_destroy(core);
         return NULL;
     }
-    core->exchange->links = core->links;
+    core->exchange->lanes = core->lanes;
+    core->exchange->links = gx_lanes_links(core->lanes, 0);
     return core;
 }
 
@@ -36,7 +38,7 @@ void gx_core_destroy(struct gx_core *core)
 {
     if (!core)
         return;
-    gx_links_destroy(core->links);
+    gx_lanes_destroy(core->lanes);
     gx_exchange_destroy(core->exchange);
     free(core);
 }
@@ -50,31 +52,39 @@ int gx_core_replay(struct gx_core *core, const uint8_t *bytes, size_t n)
     return error;
 }
 
-void gx_core_rx(struct gx_core *core, uint64_t now, const struct gx_addr *from,
+void gx_core_rx(struct gx_core *core, uint32_t worker, uint64_t now, const struct gx_addr *from,
                 const uint8_t *packet, size_t bytes)
 {
-    gx_links_rx(core->links, now, from, packet, bytes);
+    gx_links_rx(gx_lanes_links(core->lanes, worker), now, from, packet, bytes);
 }
 
-uint32_t gx_core_tx(struct gx_core *core, uint64_t now, struct gx_packet *packets, uint32_t max)
+uint32_t gx_core_tx(struct gx_core *core, uint32_t worker, uint64_t now, struct gx_packet *packets,
+                    uint32_t max)
 {
-    return gx_links_tx(core->links, now, packets, max);
+    return gx_links_tx(gx_lanes_links(core->lanes, worker), now, packets, max);
 }
 
-void gx_core_release(struct gx_core *core, uint32_t owner)
+void gx_core_release(struct gx_core *core, uint32_t worker, uint32_t owner)
 {
-    gx_links_release(core->links, owner);
+    gx_links_release(gx_lanes_links(core->lanes, worker), owner);
 }
 
-bool gx_core_poll(struct gx_core *core, uint64_t now)
+bool gx_core_poll(struct gx_core *core, uint32_t worker, uint64_t now)
 {
-    return gx_exchange_poll(core->exchange, now);
+    bool more = gx_lanes_poll(core->lanes, worker, now);
+    return worker == 0 ? gx_exchange_poll(core->exchange, now) || more : more;
 }
 
-uint64_t gx_core_wake(const struct gx_core *core, uint64_t now)
+uint64_t gx_core_wake(const struct gx_core *core, uint32_t worker, uint64_t now)
 {
-    uint64_t links = gx_links_wake(core->links, now), exchange = gx_exchange_wake(core->exchange);
-    return links < exchange ? links : exchange;
+    uint64_t lanes = gx_lanes_wake(core->lanes, worker, now);
+    uint64_t exchange = worker == 0 ? gx_exchange_wake(core->exchange) : UINT64_MAX;
+    return lanes < exchange ? lanes : exchange;
+}
+
+uint32_t gx_core_wakes(struct gx_core *core, uint32_t worker)
+{
+    return gx_lanes_wakes(core->lanes, worker);
 }
 
 size_t gx_core_journal(struct gx_core *core, uint64_t *sequence, uint8_t *out)
@@ -126,7 +136,6 @@ void gx_core_detach(struct gx_core *core, struct gx_run *run, uint64_t now)
         return;
     run->trainer = false;
     run->detached_ns = now;
-    gx_serve_pin_close(ex, run);
     for (uint32_t k = 0; k < run->fragment_count; k++) {
         struct gx_fragment *f = &run->fragments[k];
         gx_site_detach(ex, run, f);
@@ -141,7 +150,8 @@ static bool needed(struct gx_exchange *ex, struct gx_run *run)
 {
     for (uint32_t k = 0; k < run->fragment_count; k++) {
         struct gx_fragment *f = &run->fragments[k];
-        if (f->own[0].state != GX_OWN_FREE || f->own[1].state != GX_OWN_FREE)
+        if (f->own[0].state != GX_OWN_FREE || f->own[1].state != GX_OWN_FREE ||
+            gx_serve_state_needed(ex, run, f))
             return true;
         /* Else a trainer that is back at once would not get again what this one held. */
         if (f->status.present >> run->self & 1 && ex->now_ns < run->detached_ns + DETACH_HEARD_NS)
@@ -151,9 +161,20 @@ static bool needed(struct gx_exchange *ex, struct gx_run *run)
     gx_serve_pin_close(ex, run);
     for (uint32_t k = 0; k < run->fragment_count; k++)
         for (uint32_t i = 0; i < 2 * GX_SITES_MAX; i++)
-            if (run->fragments[k].slots[i & 1][i / 2].source.packets)
+            if (gx_source_busy(&run->fragments[k].slots[i & 1][i / 2].source))
                 return true;
-    return run->pin.source.packets != 0;
+    return gx_source_busy(&run->pin.source);
+}
+
+/* Has every worker let go of what it received into? */
+static bool sinks_free(struct gx_exchange *ex, struct gx_run *run)
+{
+    bool free = gx_lanes_sink_free(ex->lanes, &run->state_sink);
+    for (uint32_t k = 0; k < run->fragment_count; k++)
+        for (uint32_t s = 0; s < 2 * GX_SITES_MAX; s++)
+            if (s / 2 < run->site_count && s / 2 != run->self)
+                free &= gx_receive_slot_free(ex, run, &run->fragments[k].slots[s & 1][s / 2]);
+    return free;
 }
 
 struct gx_run *gx_core_detached(struct gx_core *core)
@@ -161,12 +182,8 @@ struct gx_run *gx_core_detached(struct gx_core *core)
     struct gx_exchange *ex = core->exchange;
     for (uint32_t i = 0; i < GX_RUNS_MAX; i++) {
         struct gx_run *run = ex->runs[i];
-        if (!run || run->trainer || needed(ex, run))
+        if (!run || run->trainer || needed(ex, run) || !sinks_free(ex, run))
             continue;
-        for (uint32_t k = 0; k < run->fragment_count; k++)
-            for (uint32_t s = 0; s < 2 * GX_SITES_MAX; s++)
-                if (s / 2 < run->site_count && s / 2 != run->self)
-                    gx_receive_slot_free(ex, run, &run->fragments[k].slots[s & 1][s / 2]);
         gx_view_clear(ex, run);
         ex->runs[i] = NULL;
         run->attached = false;
@@ -230,7 +247,7 @@ int gx_core_rewind(struct gx_core *core, const char *run, uint64_t now)
 
 void gx_core_set_rate(struct gx_core *core, uint64_t rate_bps, uint64_t recv_rate_bps, uint64_t now)
 {
-    gx_links_set_rate(core->links, rate_bps, recv_rate_bps, now);
+    gx_lanes_set_rate(core->lanes, rate_bps, recv_rate_bps, now);
 }
 
 int gx_core_set_deadline(struct gx_core *core, uint64_t deadline_ns)

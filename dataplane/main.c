@@ -66,7 +66,7 @@ static int links_configure(struct gxd *gxd)
                          config->sites[i].address);
             return -EINVAL;
         }
-        if (!gxd->port->ops->reaches(gxd->port, &links->addrs[i])) {
+        if (!gxd->ports[0]->ops->reaches(gxd->ports[0], &links->addrs[i])) {
             gx_error_log("site %s at %s is not reached from port %s: %s", config->sites[i].name,
                          config->sites[i].address,
                          config->port_device[0] ? config->port_address : config->port_udp,
@@ -75,6 +75,11 @@ static int links_configure(struct gxd *gxd)
             return -EINVAL;
         }
         v6 |= gx_addr_is_v6(&links->addrs[i]);
+        links->ip_udp_bytes[i] = gx_addr_is_v6(&links->addrs[i]) ? 48 : 28;
+        for (uint32_t w = 1; w < config->workers; w++) {
+            gxd->core_config.lane_addrs[w - 1][i] = links->addrs[i];
+            gx_addr_shift(&gxd->core_config.lane_addrs[w - 1][i], w); /* the config has room */
+        }
     }
     links->rate_bps = config->rate_bps;
     links->recv_rate_bps = config->recv_rate_bps;
@@ -85,7 +90,8 @@ static int links_configure(struct gxd *gxd)
     links->incarnation = random_u64();
     links->seed = random_u64();
     random_fill(links->secret, sizeof(links->secret));
-    links->counters = &gxd->stat->counters;
+    links->counters = gxd->stat->workers;
+    links->workers = config->workers;
     return 0;
 }
 
@@ -119,7 +125,7 @@ static int core_configure(struct gxd *gxd)
     core->min_sites = config->min_sites;
     core->keep_rounds = config->keep_rounds;
     core->memory_bytes = config->memory_bytes;
-    core->counters = &gxd->stat->counters;
+    core->counters = gxd->stat->workers;
     core->view = &gxd->stat->view;
     return links_configure(gxd);
 }
@@ -135,11 +141,12 @@ static void stat_fill(struct gxd *gxd)
     stat->rate_bps = config->rate_bps;
     stat->mtu = config->mtu;
     stat->shard_bytes = gxd->core_config.links.shard_bytes;
+    stat->worker_count = config->workers;
     for (uint32_t i = 0; i < config->site_count; i++) {
         memcpy(stat->site_names[i], config->sites[i].name, sizeof(stat->site_names[i]));
         memcpy(stat->site_addresses[i], config->sites[i].address, sizeof(stat->site_addresses[i]));
     }
-    gxd->port->ops->describe(gxd->port, stat->port);
+    gxd->ports[0]->ops->describe(gxd->ports[0], stat->port);
 }
 
 /* gxctl knows only the socket: SOCKET.state leads it to the state directory wherever that is. */
@@ -229,36 +236,47 @@ static int port_open(struct gxd *gxd)
         .eal = c->eal,
     };
     char error[512];
-    int ret = gx_port_open(&config, &gxd->port, error, sizeof(error));
+    int ret = gx_ports_open(&config, gxd->ports, c->workers, error, sizeof(error));
 
     if (ret)
         gx_error_log("%s", error);
     return ret;
 }
 
-static int worker_open(struct gxd *gxd)
+static int workers_start(struct gxd *gxd)
+{
+    int ret = 0;
+
+    while (gxd->started < gxd->config.workers && !ret) {
+        ret = gx_worker_start(&gxd->workers[gxd->started]);
+        gxd->started += ret == 0;
+    }
+    if (ret)
+        gx_error_log("cannot start worker %u: %s", gxd->started, strerror(-ret));
+    return ret;
+}
+
+static int workers_open(struct gxd *gxd)
 {
     char error[256];
-    int ret =
-        gx_worker_init(&gxd->worker, gxd->core, gxd->port, &gxd->stat->counters, gxd->wake_fd);
+    int ret;
 
-    if (ret) {
-        gx_error_log("cannot make the worker: %s", strerror(-ret));
-        return ret;
+    for (uint32_t w = 0; w < gxd->config.workers; w++) {
+        ret = gx_worker_init(gxd->workers, w, gxd->core, gxd->ports[w], &gxd->stat->workers[w],
+                             gxd->wake_fd);
+        if (ret) {
+            gx_error_log("cannot make worker %u: %s", w, strerror(-ret));
+            return ret;
+        }
     }
-    ret = gx_control_open(&gxd->control, &gxd->config, &gxd->core_config, &gxd->worker,
+    ret = gx_control_open(&gxd->control, &gxd->config, &gxd->core_config, &gxd->workers[0],
                           &gxd->stat->counters, error, sizeof(error));
     if (ret) {
         gx_error_log("%s", error);
         return ret;
     }
     gxd->control.stat = gxd->stat;
-    if (gxd->worker_elsewhere)
-        return 0;
-    ret = gx_worker_start(&gxd->worker);
-    if (ret)
-        gx_error_log("cannot start the worker: %s", strerror(-ret));
-    return ret;
+    return gxd->worker_elsewhere ? 0 : workers_start(gxd);
 }
 
 int gxd_start(struct gxd *gxd)
@@ -292,7 +310,7 @@ int gxd_start(struct gxd *gxd)
         return -ENOMEM;
     }
     ret = journal_open(gxd);
-    return ret ? ret : worker_open(gxd);
+    return ret ? ret : workers_open(gxd);
 }
 
 /* ---- the journal ---- */
@@ -319,7 +337,8 @@ static void journal_serve(struct gxd *gxd)
 
     if (start_ns < gxd->journal_retry_ns)
         return;
-    for (; count < GX_JOURNAL_BATCH_MAX && (entry = gx_mailbox_peek(&gxd->worker.journal, count));
+    for (;
+         count < GX_JOURNAL_BATCH_MAX && (entry = gx_mailbox_peek(&gxd->workers[0].journal, count));
          count++) {
         slices[count] = (struct gx_journal_slice){entry->bytes, entry->byte_count};
         sequences[count] = entry->sequence;
@@ -335,11 +354,11 @@ static void journal_serve(struct gxd *gxd)
         gx_info_log("%s: the journal can be written again", gxd->journal.path);
     gxd->journal_retry_ns = gxd->journal_backoff_ns = 0;
     gxd->stat->counters.site[GX_SITE_journal_write_seconds_ns] += gx_clock_ns() - start_ns;
-    gx_mailbox_done(&gxd->worker.journal, count);
+    gx_mailbox_done(&gxd->workers[0].journal, count);
     for (size_t i = 0; i < count; i++) {
         struct gx_order order = {.type = GX_ORDER_JOURNALLED, .sequence = sequences[i]};
 
-        gx_worker_order(&gxd->worker, &order);
+        gx_worker_order(&gxd->workers[0], &order);
     }
 }
 
@@ -359,7 +378,8 @@ static void notice_serve(struct gxd *gxd, const struct gx_notice *notice)
 {
     switch (notice->type) {
     case GX_NOTICE_READY:
-        on_ready(gxd);
+        if (++gxd->ready == gxd->config.workers)
+            on_ready(gxd);
         break;
     case GX_NOTICE_FAILED:
         gx_error_log("the port does not start: %s", strerror(-notice->error));
@@ -383,10 +403,11 @@ static void notices_serve(struct gxd *gxd)
 {
     const struct gx_notice *notice;
 
-    while ((notice = gx_mailbox_peek(&gxd->worker.notices, 0))) {
-        notice_serve(gxd, notice);
-        gx_mailbox_done(&gxd->worker.notices, 1);
-    }
+    for (uint32_t w = 0; w < gxd->config.workers; w++)
+        while ((notice = gx_mailbox_peek(&gxd->workers[w].notices, 0))) {
+            notice_serve(gxd, notice);
+            gx_mailbox_done(&gxd->workers[w].notices, 1);
+        }
 }
 
 /* The first signal leaves the run, a second one does not wait for that. */
@@ -404,7 +425,7 @@ static void signal_serve(struct gxd *gxd)
     gx_info_log("%s: leaving", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
     gx_notify_stopping(&gxd->notify);
     gxd->leave_end_ns = gx_clock_ns() + LEAVE_NS;
-    gx_worker_order(&gxd->worker, &order);
+    gx_worker_order(&gxd->workers[0], &order);
 }
 
 static int timeout_ms(const struct gxd *gxd)
@@ -422,6 +443,19 @@ static int timeout_ms(const struct gxd *gxd)
     return due <= now ? 0 : (int)((due - now) / GX_NS_PER_MS) + 1;
 }
 
+/* The oldest of the workers'. */
+static uint64_t heartbeat_ns(const struct gxd *gxd)
+{
+    uint64_t oldest = UINT64_MAX;
+
+    for (uint32_t w = 0; w < gxd->config.workers; w++) {
+        uint64_t beat = GX_COUNTER_READ(gxd->stat->workers[w].site[GX_SITE_heartbeat_ns]);
+
+        oldest = beat < oldest ? beat : oldest;
+    }
+    return oldest;
+}
+
 void gxd_serve(struct gxd *gxd)
 {
     struct pollfd fds[FD_COUNT] = {
@@ -437,7 +471,7 @@ void gxd_serve(struct gxd *gxd)
     eventfd_read(gxd->wake_fd, &wakes);
     journal_serve(gxd); /* rounds wait for it */
     notices_serve(gxd);
-    gx_notify_watchdog(&gxd->notify, gxd->stat->counters.site[GX_SITE_heartbeat_ns], gx_clock_ns());
+    gx_notify_watchdog(&gxd->notify, heartbeat_ns(gxd), gx_clock_ns());
     gx_control_serve(&gxd->control, &fds[FD_CONTROL], count);
     if (fds[FD_SIGNAL].revents)
         signal_serve(gxd);
@@ -467,12 +501,15 @@ void gxd_halt(struct gxd *gxd)
     gxd->halted = true;
     gx_notify_stopping(&gxd->notify); /* also where gxctl asked to leave */
     if (gxd->worker_elsewhere) {
-        gx_worker_order(&gxd->worker, &order);
+        for (uint32_t w = 0; w < gxd->config.workers; w++)
+            gx_worker_order(&gxd->workers[w], &order);
         return;
     }
     /* In its own time or not at all: the system takes back what a stuck worker holds. */
-    if (gx_worker_stop(&gxd->worker, STOP_NS)) {
-        gx_error_log("the worker does not stop");
+    for (uint32_t w = gxd->started; w-- > 0;) {
+        if (!gx_worker_stop(&gxd->workers[w], STOP_NS))
+            continue;
+        gx_error_log("worker %u does not stop", w);
         unlink(gxd->config.socket);
         _exit(gxd->exit_code ? gxd->exit_code : 1);
     }
@@ -481,13 +518,16 @@ void gxd_halt(struct gxd *gxd)
 void gxd_finish(struct gxd *gxd)
 {
     gxd_halt(gxd);
-    notices_serve(gxd); /* what it said last */
-    gxd->port->ops->close(gxd->port);
-    gxd->worker.port = NULL;
+    notices_serve(gxd); /* what they said last */
+    for (uint32_t w = gxd->config.workers; w-- > 0;) {
+        gxd->ports[w]->ops->close(gxd->ports[w]);
+        gxd->workers[w].port = NULL;
+    }
     gx_core_destroy(gxd->core);
     gx_control_close(&gxd->control);
     gx_journal_file_close(&gxd->journal);
-    gx_worker_fini(&gxd->worker);
+    for (uint32_t w = 0; w < gxd->config.workers; w++)
+        gx_worker_fini(&gxd->workers[w]);
     gx_log_init(gxd->config.log_level, NULL);
     gx_stat_close(gxd->stat, gxd->stat_fd);
     close(gxd->wake_fd);

@@ -14,7 +14,7 @@
 #include "port/clock.h"
 
 #define ORDERS                                                                                     \
-    1024u /* more than main can have under way: two per trainer, one per journal entry and client */
+    1024u /* more than main can have under way: three per trainer, one per journal entry and client */
 #define NOTICES 512u
 #define ENTRIES 64u
 #define COMMANDS_PER_PASS 16
@@ -48,6 +48,7 @@ static struct gx_notice *notice_claim(struct gx_worker *worker, enum gx_notice_t
 static void notice_send(struct gx_worker *worker)
 {
     gx_mailbox_commit(&worker->notices);
+    eventfd_write(worker->main_fd, 1);
 }
 
 /* ---- trainers ---- */
@@ -185,6 +186,14 @@ static void trainer_detach(struct gx_worker *worker, struct gx_trainer *trainer)
         trainer_drop(worker, trainer);
 }
 
+/* It may have been given back meanwhile. */
+static void trainer_yield(struct gx_worker *worker, const struct gx_trainer *trainer)
+{
+    for (uint32_t i = 0; i < worker->trainer_count; i++)
+        if (worker->trainers[i] == trainer)
+            gx_run_yield(trainer->run);
+}
+
 static struct gx_trainer *trainer_of(const struct gx_worker *worker, const struct gx_run *run)
 {
     for (uint32_t i = 0; i < worker->trainer_count; i++)
@@ -235,7 +244,7 @@ static bool receive(struct gx_worker *worker)
         count = worker->port->ops->rx(worker->port, worker->received, GX_PORT_BURST);
         work_end(worker, GX_SITE_work_port_receive_ns_total);
         for (uint32_t i = 0; i < count; i++)
-            gx_core_rx(worker->core, worker->now, &worker->received[i].from,
+            gx_core_rx(worker->core, worker->index, worker->now, &worker->received[i].from,
                        worker->received[i].bytes, worker->received[i].byte_count);
         if (count)
             work_end(worker, GX_SITE_work_core_receive_ns_total);
@@ -263,6 +272,9 @@ static void order_obey(struct gx_worker *worker, const struct gx_order *order)
         break;
     case GX_ORDER_DETACH:
         trainer_detach(worker, order->trainer);
+        break;
+    case GX_ORDER_YIELD:
+        trainer_yield(worker, order->trainer);
         break;
     case GX_ORDER_JOURNALLED:
         gx_core_journal_done(worker->core, order->sequence, worker->now);
@@ -318,7 +330,8 @@ static bool transmit(struct gx_worker *worker)
 
         if (room > GX_PORT_BURST)
             room = GX_PORT_BURST;
-        count = room ? gx_core_tx(worker->core, worker->now, worker->packets, room) : 0;
+        count =
+            room ? gx_core_tx(worker->core, worker->index, worker->now, worker->packets, room) : 0;
         work_end(worker, GX_SITE_work_core_send_ns_total);
         if (!count)
             break;
@@ -338,6 +351,7 @@ static bool journal_hand_over(struct gx_worker *worker)
         if (!entry->byte_count)
             break;
         gx_mailbox_commit(&worker->journal);
+        eventfd_write(worker->main_fd, 1);
     }
     return busy;
 }
@@ -391,8 +405,7 @@ static void note_send(struct gx_worker *worker, enum gx_log_level level, const c
 /* Half of the mailbox is kept for notices that cannot wait; notes can. */
 static bool notes_fit(const struct gx_worker *worker)
 {
-    return worker->notices.head - __atomic_load_n(&worker->notices.tail, __ATOMIC_ACQUIRE) <
-           NOTICES / 2;
+    return gx_mailbox_used(&worker->notices) < NOTICES / 2;
 }
 
 static void tell_notes(struct gx_worker *worker)
@@ -415,6 +428,13 @@ static void tell_port(struct gx_worker *worker)
                   stats->link_down ? "port: its link is down" : "port: its link is up again");
         worker->link_down_told = stats->link_down;
     }
+    if (stats->gateway_lost != worker->gateway_lost_told) {
+        note_send(worker, stats->gateway_lost ? GX_LOG_WARN : GX_LOG_INFO,
+                  stats->gateway_lost ? "port: its gateway (port.gateway) does not answer: what "
+                                        "goes to other networks is dropped"
+                                      : "port: its gateway answers again, or is not needed");
+        worker->gateway_lost_told = stats->gateway_lost;
+    }
     if (stats->address_conflicts && !worker->conflicts_told)
         note_send(worker, GX_LOG_WARN,
                   "port: another host claims this port's address: give each its own, or peers will "
@@ -430,9 +450,10 @@ static void complain(struct gx_worker *worker)
     if (stats->tx_errors == worker->errors_told ||
         worker->now - worker->complaint_ns < COMPLAINT_NS || !notes_fit(worker))
         return;
-    snprintf(text, sizeof(text), "port: %llu packets could not be sent, the last one: %s",
+    snprintf(text, sizeof(text), "port: %llu packets could not be sent, the last one: %s%s",
              (unsigned long long)(stats->tx_errors - worker->errors_told),
-             strerror(stats->last_error));
+             strerror(stats->last_error),
+             stats->last_error == EMSGSIZE ? "; `mtu:` is above the interface's MTU" : "");
     note_send(worker, GX_LOG_WARN, text);
     worker->errors_told = stats->tx_errors;
     worker->complaint_ns = worker->now;
@@ -467,6 +488,7 @@ static void count_port(struct gx_worker *worker)
     site[GX_SITE_port_dropped_packets_total] = stats->rx_dropped;
     site[GX_SITE_port_link_downs_total] = stats->link_downs;
     site[GX_SITE_port_address_conflicts_total] = stats->address_conflicts;
+    site[GX_SITE_port_gateway_lost] = stats->gateway_lost;
     site[GX_SITE_port_link_up] = !stats->link_down;
 }
 
@@ -476,14 +498,16 @@ static void keep_house(struct gx_worker *worker)
     uint64_t end_ns, pass_ns;
 
     refresh_busy(worker);
-    tell_port(worker);
+    if (worker->index == 0)
+        tell_port(worker); /* the others' say the same */
     complain(worker);
     count_port(worker);
     work_end(worker, GX_SITE_work_house_ns_total);
     end_ns = worker->work_start_ns;
     pass_ns = end_ns - worker->pass_start_ns;
     site[GX_SITE_loops_total]++;
-    site[GX_SITE_heartbeat_ns] = end_ns;
+    /* Main reads it, too. */
+    __atomic_store_n(&site[GX_SITE_heartbeat_ns], end_ns, __ATOMIC_RELAXED);
     if (pass_ns > site[GX_SITE_loop_ns_max])
         site[GX_SITE_loop_ns_max] = pass_ns;
     worker->now = end_ns;
@@ -491,7 +515,7 @@ static void keep_house(struct gx_worker *worker)
 
 static void sleep_until_due(struct gx_worker *worker)
 {
-    uint64_t now = worker->now, due = gx_core_wake(worker->core, now);
+    uint64_t now = worker->now, due = gx_core_wake(worker->core, worker->index, now);
 
     /* Packets are due, but the port is full: a finished send ends the sleep. */
     if (!worker->port->ops->room(worker->port) && due < now + BACK_PRESSURE_NS)
@@ -525,23 +549,54 @@ static void rest(struct gx_worker *worker, bool busy)
         sleep_until_due(worker);
 }
 
-/* One pass without a rest. True: it found something to do. */
-static bool pass(struct gx_worker *worker)
+/* Those to whom the core has left messages. */
+static void wake_others(struct gx_worker *worker)
+{
+    for (uint32_t wakes = gx_core_wakes(worker->core, worker->index); wakes; wakes &= wakes - 1)
+        eventfd_write(worker->team[__builtin_ctz(wakes)].wake_fd, 1);
+}
+
+/* Worker 0's: rounds, trainers and the journal beside packets. */
+static bool first_pass(struct gx_worker *worker)
 {
     bool busy;
 
-    worker->now = worker->pass_start_ns = worker->work_start_ns = gx_clock_ns();
     busy = receive(worker);
     busy |= obey_main(worker);
     busy |= serve_trainers(worker);
     work_end(worker, GX_SITE_work_trainers_ns_total);
-    busy |= gx_core_poll(worker->core, worker->now);
+    if (gx_core_poll(worker->core, 0, worker->now))
+        busy = worker->busy_stale = true; /* another worker may have released a buffer */
     work_end(worker, GX_SITE_work_jobs_ns_total);
     busy |= transmit(worker);
     busy |= journal_hand_over(worker);
     busy |= deliver_events(worker);
     busy |= tell_detached(worker);
     tell_notes(worker);
+    return busy;
+}
+
+static bool other_pass(struct gx_worker *worker)
+{
+    bool busy;
+
+    busy = receive(worker);
+    busy |= obey_main(worker);
+    work_end(worker, GX_SITE_work_trainers_ns_total);
+    busy |= gx_core_poll(worker->core, worker->index, worker->now);
+    work_end(worker, GX_SITE_work_jobs_ns_total);
+    busy |= transmit(worker);
+    return busy;
+}
+
+/* One pass without a rest. True: it found something to do. */
+static bool pass(struct gx_worker *worker)
+{
+    bool busy;
+
+    worker->now = worker->pass_start_ns = worker->work_start_ns = gx_clock_ns();
+    busy = worker->index == 0 ? first_pass(worker) : other_pass(worker);
+    wake_others(worker);
     keep_house(worker);
     return busy;
 }
@@ -557,8 +612,8 @@ static void on_release(void *ctx, uint32_t owner)
 {
     struct gx_worker *worker = ctx;
 
-    gx_core_release(worker->core, owner);
-    worker->busy_stale = true;
+    gx_core_release(worker->core, worker->index, owner);
+    worker->busy_stale = worker->index == 0;
 }
 
 static int begin(struct gx_worker *worker)
@@ -617,19 +672,24 @@ static void *thread_main(void *ctx)
     return NULL;
 }
 
-int gx_worker_init(struct gx_worker *worker, struct gx_core *core, struct gx_port *port,
-                   struct gx_counters *counters, int main_fd)
+int gx_worker_init(struct gx_worker *team, uint32_t index, struct gx_core *core,
+                   struct gx_port *port, struct gx_counters *counters, int main_fd)
 {
+    struct gx_worker *worker = &team[index];
+
     memset(worker, 0, sizeof(*worker));
+    worker->index = index;
+    worker->team = team;
     worker->core = core;
     worker->port = port;
     worker->counters = counters;
+    worker->main_fd = main_fd;
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->wake_fd < 0)
         return -errno;
-    if (gx_mailbox_init(&worker->orders, sizeof(struct gx_order), ORDERS, worker->wake_fd) ||
-        gx_mailbox_init(&worker->notices, sizeof(struct gx_notice), NOTICES, main_fd) ||
-        gx_mailbox_init(&worker->journal, sizeof(struct gx_entry), ENTRIES, main_fd)) {
+    if (gx_mailbox_init(&worker->orders, sizeof(struct gx_order), ORDERS) ||
+        gx_mailbox_init(&worker->notices, sizeof(struct gx_notice), NOTICES) ||
+        gx_mailbox_init(&worker->journal, sizeof(struct gx_entry), ENTRIES)) {
         gx_worker_fini(worker);
         return -ENOMEM;
     }
@@ -647,9 +707,12 @@ void gx_worker_fini(struct gx_worker *worker)
 int gx_worker_start(struct gx_worker *worker)
 {
     int ret = pthread_create(&worker->thread, NULL, thread_main, worker);
+    char name[16] = "gx-worker";
 
+    if (worker->index > 0)
+        snprintf(name, sizeof(name), "gx-worker-%u", worker->index % GX_WORKERS_MAX);
     if (!ret)
-        pthread_setname_np(worker->thread, "gx-worker");
+        pthread_setname_np(worker->thread, name);
     return -ret;
 }
 
@@ -660,6 +723,7 @@ void gx_worker_order(struct gx_worker *worker, const struct gx_order *order)
     GX_ASSERT(entry);
     *entry = *order;
     gx_mailbox_commit(&worker->orders);
+    eventfd_write(worker->wake_fd, 1);
 }
 
 int gx_worker_stop(struct gx_worker *worker, uint64_t timeout_ns)

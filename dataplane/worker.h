@@ -1,5 +1,6 @@
-/* gx_worker: the thread that runs the core on the port. It never blocks: whatever may (disk, log, sockets, mapping) it
- * hands to main through mailboxes.
+/* gx_worker: a thread that runs the core on its port. It never blocks: whatever may (disk, log, sockets, mapping) it
+ * hands to main through mailboxes. Trainers, rounds and the journal are those of worker 0, to whom main's orders go but
+ * STOP; the others move packets.
  *
  * Threads   init, start, order, stop: main. What stands in a mailbox entry belongs to the receiver.
  * Life      ATTACH order → ATTACHED notice; if that has no error, the trainer and its run are the worker's until
@@ -16,7 +17,7 @@
 #include "arena/ring.h"
 #include "config.h"
 #include "core.h"
-#include "mailbox.h"
+#include "transfer/mailbox.h"
 #include "port/port.h"
 
 #define GX_TRAINERS_MAX (2 * GX_RUNS_MAX) /* served, and gone but with offers still being sent */
@@ -35,6 +36,7 @@ struct gx_trainer {
 enum gx_order_type {
     GX_ORDER_ATTACH,
     GX_ORDER_DETACH,
+    GX_ORDER_YIELD, /* of a trainer that has gone: its name or its memory is wanted */
     GX_ORDER_JOURNALLED, /* the entry `sequence` is durable */
     GX_ORDER_LEAVE,
     GX_ORDER_REWIND,
@@ -81,6 +83,8 @@ struct gx_entry {
 };
 
 struct gx_worker {
+    uint32_t index;
+    struct gx_worker *team; /* all workers of this gxd, in order */
     struct gx_core *core;
     struct gx_port *port;
     struct gx_counters *counters;
@@ -88,9 +92,10 @@ struct gx_worker {
     struct gx_mailbox notices; /* to main */
     struct gx_mailbox journal; /* to main */
     int wake_fd;               /* main wakes the worker */
+    int main_fd;               /* and the worker main; not owned */
     pthread_t thread;
     /* The thread's own. */
-    bool stop, leaving, left, busy_stale, link_down_told;
+    bool stop, leaving, left, busy_stale, link_down_told, gateway_lost_told;
     uint64_t now, pass_start_ns, active_ns, busy_ns, complaint_ns, errors_told, conflicts_told;
     uint64_t work_start_ns;
     struct gx_trainer *trainers[GX_TRAINERS_MAX];
@@ -99,9 +104,10 @@ struct gx_worker {
     struct gx_packet packets[GX_PORT_BURST];
 };
 
-/* `main_fd`: the eventfd that wakes main. 0 or -errno. */
-int gx_worker_init(struct gx_worker *worker, struct gx_core *core, struct gx_port *port,
-                   struct gx_counters *counters, int main_fd);
+/* `team`: where all of them lie; this is team[index]. `counters`: its own. `main_fd`: the eventfd that wakes main. All are
+ * to be there before the first starts. 0 or -errno. */
+int gx_worker_init(struct gx_worker *team, uint32_t index, struct gx_core *core,
+                   struct gx_port *port, struct gx_counters *counters, int main_fd);
 void gx_worker_fini(struct gx_worker *worker);
 
 int gx_worker_start(struct gx_worker *worker);

@@ -9,6 +9,7 @@
 
 #include "gx.h"
 #include "outer.h"
+#include "shared.h"
 
 #define FRAGMENT 0u
 #define SECOND_NS 1000000000u
@@ -23,19 +24,19 @@ struct diloco {
     struct gx *gx;
     uint64_t count;          /* parameters */
     float *theta, *momentum; /* the arena's */
-    float *delta;            /* [count]; holds theta's old values during a rebase */
-    bool behind;             /* the state area is gxd's */
-    bool detached;           /* gxd is gone */
-    bool offered;            /* round state.round + 1 is in gxd's hands */
-    bool publish_again;      /* gxd had no room for the last publish */
-    bool refused_told;       /* this round's refusal was printed */
-    uint64_t offered_ns;     /* the first offer of this round */
-    uint64_t reoffer_ns;     /* 0: no need */
-    uint64_t reattach_ns;    /* the next attempt */
-    uint64_t waiting_ns;     /* since when; 0: not waiting */
-    uint64_t report_ns;      /* the next line about it */
-    uint64_t waited_ns;      /* in this round */
-    uint64_t sent_bytes;     /* total at the last record */
+    struct gx_shared shared;
+    bool behind;          /* the state area is gxd's */
+    bool detached;        /* gxd is gone */
+    bool offered;         /* round state.round + 1 is in gxd's hands */
+    bool publish_again;   /* gxd had no room for the last publish */
+    bool refused_told;    /* this round's refusal was printed */
+    uint64_t offered_ns;  /* the first offer of this round */
+    uint64_t reoffer_ns;  /* 0: no need */
+    uint64_t reattach_ns; /* the next attempt */
+    uint64_t waiting_ns;  /* since when; 0: not waiting */
+    uint64_t report_ns;   /* the next line about it */
+    uint64_t waited_ns;   /* in this round */
+    uint64_t sent_bytes;  /* total at the last record */
 };
 
 static void say(const struct diloco *d, const char *format, ...)
@@ -63,7 +64,7 @@ static int fail_gx(struct diloco *d, int rc, const char *what)
 
 static int fail_device(struct diloco *d, int rc)
 {
-    return gx_fail(&d->train->failure, rc, "device %s: %s", d->train->device->name, strerror(-rc));
+    return gx_train_fail_device(d->train, rc, "copy of parameters");
 }
 
 static void sleep_ns(uint64_t ns)
@@ -173,29 +174,6 @@ static void begin_round(struct diloco *d)
 
 /* ---- events ---- */
 
-static int apply_member(struct diloco *d)
-{
-    struct gx_train *t = d->train;
-    gx_outer_step(d->theta, d->momentum, gx_result(d->gx, FRAGMENT), d->count, t->options.outer_lr,
-                  t->options.outer_momentum);
-    int rc = t->device->set(t->device_state, GX_PARAMS, d->theta);
-    return rc == 0 ? 0 : fail_device(d, rc);
-}
-
-static int apply_left_out(struct diloco *d)
-{
-    struct gx_train *t = d->train;
-    int rc = t->device->get(t->device_state, GX_PARAMS, t->params);
-    if (rc != 0)
-        return fail_device(d, rc);
-    memcpy(d->delta, d->theta, d->count * sizeof(float));
-    gx_outer_step(d->theta, d->momentum, gx_result(d->gx, FRAGMENT), d->count, t->options.outer_lr,
-                  t->options.outer_momentum);
-    gx_outer_rebase(t->params, d->theta, d->delta, d->count);
-    rc = t->device->set(t->device_state, GX_PARAMS, t->params);
-    return rc == 0 ? 0 : fail_device(d, rc);
-}
-
 static enum gx_outcome outcome_of(uint32_t type)
 {
     return type == GX_EVENT_MEMBER     ? GX_OUTCOME_MEMBER
@@ -210,10 +188,9 @@ static int close_round(struct diloco *d, const struct gx_event *event)
     const bool complete = t->state.inner_done >= t->options.inner_steps;
     int rc = 0;
     gx_state_begin(d->gx, FRAGMENT);
-    if (event->type == GX_EVENT_MEMBER)
-        rc = apply_member(d);
-    else if (event->type == GX_EVENT_LEFT_OUT)
-        rc = apply_left_out(d);
+    if (event->type != GX_EVENT_VOID)
+        rc = gx_shared_apply(&d->shared, gx_result(d->gx, FRAGMENT),
+                             event->type == GX_EVENT_LEFT_OUT);
     if (rc != 0)
         return rc;
     t->state.round = event->round;
@@ -241,9 +218,9 @@ static int adopt(struct diloco *d, const struct gx_event *event)
 {
     struct gx_train *t = d->train;
     say(d, "adopted the state of round %" PRIu64, event->round);
-    int rc = t->device->set(t->device_state, GX_PARAMS, d->theta);
+    int rc = gx_shared_adopt(&d->shared);
     if (rc != 0)
-        return fail_device(d, rc);
+        return rc;
     d->behind = false;
     d->publish_again = false;
     t->state.round = event->round;
@@ -363,21 +340,6 @@ static int wait_event(struct diloco *d, int timeout_ms)
 
 /* ---- the loop ---- */
 
-static int encode(struct diloco *d, void *buffer)
-{
-    struct gx_train *t = d->train;
-    int rc = t->device->get(t->device_state, GX_PARAMS, t->params);
-    if (rc != 0)
-        return fail_device(d, rc);
-    gx_outer_delta(d->delta, d->theta, t->params, d->count);
-    rc = gx_encode(t->options.format, buffer, d->delta, d->count);
-    if (rc == -EDOM)
-        return gx_fail(&t->failure, rc,
-                       "round %" PRIu64 ": the pseudo-gradient is not finite: lower --lr (%g)",
-                       open_round(d), (double)t->options.lr);
-    return rc == 0 ? 0 : fail_gx(d, rc, "encode");
-}
-
 static int offer(struct diloco *d)
 {
     struct gx_train *t = d->train;
@@ -386,7 +348,7 @@ static int offer(struct diloco *d)
         return wait_event(d, 10);
     int rc = gx_train_compare_ranks(t, NULL);
     if (rc == 0)
-        rc = encode(d, buffer);
+        rc = gx_shared_encode(&d->shared, buffer);
     if (rc != 0)
         return rc;
     const uint64_t now = gx_train_now_ns();
@@ -454,7 +416,7 @@ static int join(struct diloco *d)
         return fail_gx(d, rc, "register");
     d->theta = gx_theta(d->gx, FRAGMENT);
     d->momentum = gx_momentum(d->gx, FRAGMENT);
-    return 0;
+    return gx_shared_init(&d->shared, t, d->gx);
 }
 
 /* The state to begin with: the checkpoint's, or the seed's as round 0. Where other sites hold another state, gxd tells
@@ -474,8 +436,11 @@ static int publish_start(struct diloco *d)
         memcpy(d->theta, t->params, d->count * sizeof(float));
         memset(d->momentum, 0, d->count * sizeof(float));
     }
-    gx_trainlog_start(&t->log, &t->options, d->count, gx_site_name(d->gx, gx_site_index(d->gx)),
-                      t->state.round);
+    rc = gx_shared_load(&d->shared);
+    if (rc != 0)
+        return rc;
+    gx_trainlog_start(&t->log, &t->options, t->device_name, d->count,
+                      gx_site_name(d->gx, gx_site_index(d->gx)), t->state.round);
     rc = publish(d);
     if (rc != 0 || resumed)
         return rc;
@@ -488,19 +453,12 @@ static int publish_start(struct diloco *d)
 int gx_diloco_run(struct gx_train *train)
 {
     struct diloco d = {.train = train, .count = train->model.param_count};
-    int rc = -ENOMEM;
-    d.delta = calloc(d.count, sizeof(float));
-    if (!d.delta) {
-        gx_fail(&train->failure, rc, "no memory for %" PRIu64 " parameters", d.count);
-        goto out;
-    }
-    rc = join(&d);
+    int rc = join(&d);
     if (rc == 0)
         rc = publish_start(&d);
     while (rc == 0 && train->state.round < train->options.rounds)
         rc = one_move(&d);
-out:
+    gx_shared_fini(&d.shared);
     gx_detach(d.gx);
-    free(d.delta);
     return rc;
 }

@@ -1,4 +1,5 @@
 /* gx-train: trains one site's model, with other sites through gxd, or alone. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,33 @@
 #include "train.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NO_GXD };
+
+/* NULL, with a line in `failure`: the device that was asked for is not to be had. */
+static const struct gx_device *choose_device(const struct gx_train_options *options, bool quiet,
+                                             struct gx_failure *failure)
+{
+#ifdef GX_CUDA
+    const char *why;
+    if (options->device == GX_DEVICE_CUDA ||
+        (options->device == GX_DEVICE_AUTO && gx_cuda_present(&why)))
+        return &gx_cuda_device;
+#else
+    const char *why = "this gx-train was built without CUDA";
+    if (options->device == GX_DEVICE_CUDA) {
+        gx_fail(failure, -ENODEV, "--device cuda: %s: `make deps CUDA=1`, then make again", why);
+        return NULL;
+    }
+#endif
+    if (options->precision == GX_PRECISION_TF32 || options->precision == GX_PRECISION_BF16) {
+        gx_fail(failure, -ENODEV,
+                "--precision: only a GPU has tf32 and bf16, and there is none: %s",
+                options->device == GX_DEVICE_AUTO ? why : "--device cpu");
+        return NULL;
+    }
+    if (options->device == GX_DEVICE_AUTO && !quiet)
+        fprintf(stderr, "gx-train: no GPU, so the CPU: %s\n", why);
+    return &gx_cpu_device;
+}
 
 static struct gx_train train;
 
@@ -29,8 +57,10 @@ static void complain(const struct gx_ranks *ranks, const struct gx_failure *fail
 /* Rank 0's whole life: the site's. */
 static int lead(const struct gx_train_options *options, struct gx_ranks *ranks)
 {
-    int rc =
-        gx_train_init(&train, options, &gx_cpu_device, ranks->count > 1 ? ranks : NULL, stdout);
+    const struct gx_device *device = choose_device(options, false, &train.failure);
+    int rc = !device
+                 ? -ENODEV
+                 : gx_train_init(&train, options, device, ranks->count > 1 ? ranks : NULL, stdout);
     if (rc == 0)
         rc = options->socket_path ? gx_diloco_run(&train) : gx_train_alone(&train);
     if (rc == 0)
@@ -49,9 +79,10 @@ static int serve(const struct gx_train_options *options, struct gx_ranks *ranks)
     const struct gx_device_config config = gx_train_device_config(options);
     struct gx_failure failure;
     struct gx_gpt2 model;
-    int rc = gx_gpt2_init(&model, &options->model, &failure);
+    const struct gx_device *device = choose_device(options, true, &failure);
+    int rc = device ? gx_gpt2_init(&model, &options->model, &failure) : -ENODEV;
     if (rc == 0)
-        rc = gx_team_serve(ranks, &gx_cpu_device, &model, &config, &failure);
+        rc = gx_team_serve(ranks, device, &model, &config, &failure);
     if (rc == 0)
         return EXIT_OK;
     complain(ranks, &failure);
@@ -74,7 +105,10 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* gxd's death is an error code, not a signal */
     struct gx_ranks ranks;
     int status = EXIT_FAILED;
-    if (gx_ranks_init(&ranks) == 0)
+    int rc = gx_ranks_init(&ranks);
+    if (options.gpu == GX_GPU_OWN)
+        options.gpu = ranks.local_rank;
+    if (rc == 0)
         status = ranks.rank == 0 ? lead(&options, &ranks) : serve(&options, &ranks);
     else
         complain(&ranks, &ranks.failure);

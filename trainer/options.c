@@ -7,11 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { TEXT, U32, U64, REAL, FORMAT };
+enum kind { TEXT, U32, U64, REAL, FORMAT, FLAG, DEVICE, PRECISION, RECOMPUTE };
+
+/* The values of the last three: enums, in the order of the words. */
+static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
+static const char *const precisions[] = {"default", "fp32", "tf32", "bf16", NULL};
+static const char *const recomputes[] = {"none", "cheap", "layers", NULL};
+static const char *const *const words_of[] = {
+    [DEVICE] = devices, [PRECISION] = precisions, [RECOMPUTE] = recomputes};
 
 struct option {
     const char *name;
-    const char *value; /* what --help calls it */
+    const char *value; /* what --help calls it; "" of a FLAG, which has none */
     enum kind kind;
     size_t offset;
     double min, max; /* of numbers */
@@ -36,7 +43,18 @@ static const struct option options_table[] = {
     {"--inner-steps", "N", U64, AT(inner_steps), 1, U64_MAX, "inner steps in a round [50]"},
     {"--rounds", "N", U64, AT(rounds), 1, U64_MAX, "rounds [10]"},
     {"--seed", "N", U64, AT(seed), 0, U64_MAX, "initial weights and order of the data [1]"},
+    {"--device", "NAME", DEVICE, AT(device), 0, 0,
+     "cuda, cpu, or auto: a GPU if one answers [auto]"},
+    {"--gpu", "N", U32, AT(gpu), 0, 1023, "number of the GPU [the rank's place on its machine]"},
     {"--threads", "N", U32, AT(threads), 1, 1024, "CPU threads [OMP_NUM_THREADS, or 1]"},
+    {"--precision", "NAME", PRECISION, AT(precision), 0, 0,
+     "of a GPU: bf16 (with FP32 masters), tf32 or fp32 [bf16; a CPU has fp32]"},
+    {"--recompute", "WHAT", RECOMPUTE, AT(recompute), 0, 0,
+     "not kept on a GPU but computed again: none, cheap, layers [none]"},
+    {"--deterministic", "", FLAG, AT(deterministic), 0, 0,
+     "on a GPU: the same bits again (nothing is chosen by timing it)"},
+    {"--outer-offload", "", FLAG, AT(outer_offload), 0, 0,
+     "keep the shared parameters in host memory, not on the GPU"},
     {"--lr", "X", REAL, AT(lr), 0, 10, "AdamW's largest learning rate [0.002]"},
     {"--warmup", "N", U64, AT(warmup_steps), 0, U64_MAX, "inner steps of warm-up [50]"},
     {"--format", "NAME", FORMAT, AT(format), 0, 0,
@@ -127,6 +145,26 @@ static int set_format(const struct option *o, enum gx_format *field, const char 
     return gx_fail(failure, -EINVAL, "%s %s: must be fp32, bf16, int8 or e3m0", o->name, text);
 }
 
+/* Enums are ints here. */
+static int set_word(const struct option *o, int *field, const char *text,
+                    struct gx_failure *failure)
+{
+    const char *const *words = words_of[o->kind];
+    char all[64] = "";
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(words[i], text) == 0) {
+            *field = i;
+            return 0;
+        }
+        snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s",
+                 i == 0         ? ""
+                 : words[i + 1] ? ", "
+                                : " or ",
+                 words[i]);
+    }
+    return gx_fail(failure, -EINVAL, "%s %s: must be %s", o->name, text, all);
+}
+
 static int set(struct gx_train_options *options, const struct option *o, const char *text,
                struct gx_failure *failure)
 {
@@ -144,6 +182,13 @@ static int set(struct gx_train_options *options, const struct option *o, const c
         return set_real(o, field, text, failure);
     case FORMAT:
         return set_format(o, field, text, failure);
+    case DEVICE:
+    case PRECISION:
+    case RECOMPUTE:
+        return set_word(o, field, text, failure);
+    case FLAG:
+        *(bool *)field = true;
+        return 0;
     }
     return -EINVAL;
 }
@@ -157,6 +202,7 @@ static void set_defaults(struct gx_train_options *o)
         .rounds = 10,
         .seed = 1,
         .threads = 1,
+        .gpu = GX_GPU_OWN,
         .lr = 0.002f,
         .warmup_steps = 50,
         .format = GX_FP32,
@@ -185,6 +231,10 @@ static int check(const struct gx_train_options *o, struct gx_failure *failure)
         return gx_fail(failure, -EINVAL,
                        "--warmup %" PRIu64 ": must be below inner steps times rounds, %" PRIu64,
                        o->warmup_steps, o->inner_steps * o->rounds);
+    if (o->device == GX_DEVICE_CPU &&
+        (o->precision == GX_PRECISION_TF32 || o->precision == GX_PRECISION_BF16))
+        return gx_fail(failure, -EINVAL, "--precision %s: --device cpu computes in fp32",
+                       precisions[o->precision]);
     /* A site that was left out for the whole run still offers a weight that gxd takes. */
     double tokens = (double)o->inner_steps * (double)o->rounds * o->batch * o->model.context;
     if (tokens > (double)GX_WEIGHT_MAX)
@@ -211,7 +261,9 @@ int gx_train_options_parse(struct gx_train_options *options, int argc, char **ar
         const struct option *o = find(arg, equals ? (size_t)(equals - arg) : strlen(arg));
         if (!o)
             return gx_fail(failure, -EINVAL, "%s: unknown option (see --help)", arg);
-        if (!equals && ++i == argc)
+        if (o->kind == FLAG && equals)
+            return gx_fail(failure, -EINVAL, "%s: takes no value", arg);
+        if (o->kind != FLAG && !equals && ++i == argc)
             return gx_fail(failure, -EINVAL, "%s: needs a value: %s", arg, o->value);
         int rc = set(options, o, equals ? equals + 1 : argv[i], failure);
         if (rc != 0)

@@ -6,9 +6,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "device.h"
 #include "failure.h"
 #include "gx.h"
 #include "model/gpt2.h"
+
+#define GX_GPU_OWN UINT32_MAX /* the place of this rank among those of its machine */
+
+enum gx_device_choice { GX_DEVICE_AUTO, GX_DEVICE_CPU, GX_DEVICE_CUDA };
 
 struct gx_train_options {
     const char *socket_path; /* NULL: train alone */
@@ -20,7 +25,13 @@ struct gx_train_options {
     uint64_t inner_steps; /* H */
     uint64_t rounds;
     uint64_t seed;
+    enum gx_device_choice device;
     uint32_t threads;
+    uint32_t gpu;
+    enum gx_precision precision;
+    enum gx_recompute recompute;
+    bool deterministic;
+    bool outer_offload;
     float lr;
     uint64_t warmup_steps;
     enum gx_format format;

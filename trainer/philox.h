@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-enum gx_philox_stream { GX_PHILOX_INIT, GX_PHILOX_BATCH, GX_PHILOX_SAMPLE };
+enum gx_philox_stream { GX_PHILOX_INIT, GX_PHILOX_BATCH, GX_PHILOX_SAMPLE, GX_PHILOX_ROUND };
 
 void gx_philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,9 @@ struct verdict {
 
 struct team {
     struct gx_ranks *ranks;
+    char machine[512];
     const struct gx_device *device;
+    const struct gx_device_outer *outer; /* rank 0's; NULL: none */
     void *device_state;
     uint64_t param_count, batch_bytes;      /* of this rank's inputs; as many are its targets */
     float *params;                          /* [param_count] scratch */
@@ -129,9 +132,12 @@ static int create(struct gx_ranks *ranks, const struct gx_device *device,
     struct gx_device_config part = *config;
     part.batch = config->batch / ranks->count;
     part.ranks = ranks;
+    if (ranks->rank != 0)
+        part.outer = GX_OUTER_NONE;
     struct team *t = calloc(1, sizeof(*t));
     if (!t)
         return gx_fail(failure, -ENOMEM, "no memory");
+    t->outer = device->outer;
     t->ranks = ranks;
     t->device = device;
     t->param_count = model->param_count;
@@ -144,8 +150,8 @@ static int create(struct gx_ranks *ranks, const struct gx_device *device,
     release(t);
     return gx_fail(failure, rc,
                    "device %s: %s (%" PRIu64 " parameters, %u of --batch %u, --context %u)",
-                   device->name, strerror(-rc), model->param_count, part.batch, config->batch,
-                   model->config.context);
+                   device->name, device->describe ? device->describe(NULL, rc) : strerror(-rc),
+                   model->param_count, part.batch, config->batch, model->config.context);
 }
 
 int gx_team_create(struct gx_ranks *ranks, const struct gx_device *device,
@@ -207,6 +213,11 @@ static const struct {
     [END] = {"end", NULL},
 };
 
+static const char *device_error(struct team *t, int rc)
+{
+    return t->device->describe ? t->device->describe(t->device_state, rc) : strerror(-rc);
+}
+
 static int serve_next(struct team *t, bool *ended, struct gx_failure *failure)
 {
     struct command c;
@@ -223,7 +234,7 @@ static int serve_next(struct team *t, bool *ended, struct gx_failure *failure)
         return 0;
     const char *why = t->ranks->failure.text;
     return gx_fail(failure, rc, "%s: device %s: %s%s%s", orders[c.order].name, t->device->name,
-                   strerror(-rc), *why ? ": " : "", why);
+                   device_error(t, rc), *why ? ": " : "", why);
 }
 
 int gx_team_serve(struct gx_ranks *ranks, const struct gx_device *device,
@@ -326,6 +337,74 @@ int gx_team_digest(void *state, const char (**digests)[GX_OUTER_DIGEST_CHARS])
     return 0;
 }
 
+static const char *team_describe(void *state, int error)
+{
+    return device_error(state, error);
+}
+
+static const char *team_machine(void *state)
+{
+    struct team *t = state;
+    if (!t->device->machine)
+        return t->device->name;
+    snprintf(t->machine, sizeof(t->machine), "%u ranks; rank 0: %s", t->ranks->count,
+             t->device->machine(t->device_state));
+    return t->machine;
+}
+
+/* ---- the outer side: rank 0's device's; what it makes of the parameters goes to the others ---- */
+
+static int outer_attach(void *state, const struct gx_device_arena *arena)
+{
+    struct team *t = state;
+    return t->outer ? t->outer->attach(t->device_state, arena) : -ENOSYS;
+}
+
+static void outer_detach(void *state)
+{
+    struct team *t = state;
+    t->outer->detach(t->device_state);
+}
+
+static int outer_load(void *state)
+{
+    struct team *t = state;
+    return t->outer->load(t->device_state);
+}
+
+static int outer_encode(void *state, void *wire)
+{
+    struct team *t = state;
+    return t->outer->encode(t->device_state, wire);
+}
+
+static int outer_apply(void *state, const float *mean, float lr, float momentum_factor,
+                       bool keep_local)
+{
+    struct team *t = state;
+    int rc = t->outer->apply(t->device_state, mean, lr, momentum_factor, keep_local);
+    if (rc == 0)
+        rc = t->device->get(t->device_state, GX_PARAMS, t->params);
+    if (rc == 0)
+        rc = order(t, (struct command){.order = SET, .array = GX_PARAMS});
+    return rc == 0 ? gx_ranks_broadcast(t->ranks, t->params, t->param_count * sizeof(float)) : rc;
+}
+
+static int outer_settle(void *state, bool wait)
+{
+    struct team *t = state;
+    return t->outer->settle(t->device_state, wait);
+}
+
+static const struct gx_device_outer team_outer = {
+    .attach = outer_attach,
+    .detach = outer_detach,
+    .load = outer_load,
+    .encode = outer_encode,
+    .apply = outer_apply,
+    .settle = outer_settle,
+};
+
 const struct gx_device gx_team_device = {
     .name = "team",
     .destroy = team_destroy,
@@ -334,4 +413,7 @@ const struct gx_device gx_team_device = {
     .logits = team_logits,
     .get = team_get,
     .set = team_set,
+    .describe = team_describe,
+    .machine = team_machine,
+    .outer = &team_outer,
 };

@@ -34,11 +34,26 @@ static int allocate(struct gx_train *t)
                    t->model.param_count);
 }
 
-struct gx_device_config gx_train_device_config(const struct gx_train_options *options)
+int gx_train_fail_device(struct gx_train *t, int rc, const char *doing)
+{
+    const struct gx_device *d = t->device;
+    return gx_fail(&t->failure, rc, "device %s: %s: %s", t->device_name, doing,
+                   d->describe ? d->describe(t->device_state, rc) : strerror(-rc));
+}
+
+struct gx_device_config gx_train_device_config(const struct gx_train_options *o)
 {
     return (struct gx_device_config){
-        .batch = options->batch,
-        .threads = options->threads,
+        .batch = o->batch,
+        .threads = o->threads,
+        .gpu = o->gpu,
+        .precision = o->precision,
+        .recompute = o->recompute,
+        .deterministic = o->deterministic,
+        .outer = !o->socket_path    ? GX_OUTER_NONE
+                 : o->outer_offload ? GX_OUTER_ON_HOST
+                                    : GX_OUTER_ON_DEVICE,
+        .format = o->format,
         .beta1 = 0.9f,
         .beta2 = 0.95f,
         .epsilon = 1e-8f,
@@ -47,20 +62,31 @@ struct gx_device_config gx_train_device_config(const struct gx_train_options *op
     };
 }
 
+static void say_machine(const struct gx_train *t)
+{
+    if (t->device->machine)
+        fprintf(stderr, "gx-train: %s\n", t->device->machine(t->device_state));
+}
+
 static int create_device(struct gx_train *t)
 {
     const struct gx_device_config config = gx_train_device_config(&t->options);
     if (t->ranks) {
         const struct gx_device *each = t->device;
         t->device = &gx_team_device;
-        return gx_team_create(t->ranks, each, &t->model, &config, &t->device_state, &t->failure);
+        int rc = gx_team_create(t->ranks, each, &t->model, &config, &t->device_state, &t->failure);
+        if (rc == 0)
+            say_machine(t);
+        return rc;
     }
     int rc = t->device->create(&t->model, &config, &t->device_state);
-    if (rc != 0)
-        return gx_fail(&t->failure, rc,
-                       "device %s: %s (%" PRIu64 " parameters, --batch %u, --context %u)",
-                       t->device->name, strerror(-rc), t->model.param_count, t->options.batch,
-                       t->options.model.context);
+    if (rc != 0) {
+        char model[96];
+        snprintf(model, sizeof(model), "%" PRIu64 " parameters, --batch %u, --context %u",
+                 t->model.param_count, t->options.batch, t->options.model.context);
+        return gx_train_fail_device(t, rc, model);
+    }
+    say_machine(t);
     return 0;
 }
 
@@ -70,6 +96,7 @@ int gx_train_init(struct gx_train *t, const struct gx_train_options *options,
     memset(t, 0, sizeof(*t));
     t->options = *options;
     t->device = device;
+    t->device_name = device->name;
     t->ranks = ranks;
     t->started_ns = gx_train_now_ns();
     t->schedule = (struct gx_schedule){options->lr, options->warmup_steps,
@@ -121,9 +148,11 @@ int gx_train_step(struct gx_train *t)
         return gx_fail(&t->failure, rc,
                        "inner step %" PRIu64 ": loss or gradient is not finite: lower --lr (%g)",
                        t->state.steps, (double)t->options.lr);
-    if (rc != 0)
-        return gx_fail(&t->failure, rc, "inner step %" PRIu64 ": device %s: %s", t->state.steps,
-                       t->device->name, strerror(-rc));
+    if (rc != 0) {
+        char doing[40];
+        snprintf(doing, sizeof(doing), "inner step %" PRIu64, t->state.steps);
+        return gx_train_fail_device(t, rc, doing);
+    }
     const uint64_t tokens = (uint64_t)batch * context;
     t->state.steps++;
     t->state.updates++;
@@ -146,10 +175,13 @@ int gx_train_validate(struct gx_train *t, double *loss)
         gx_tokens_validation_batch(&t->val, t->inputs, t->targets, t->options.batch,
                                    t->options.model.context, i, count);
         int rc = t->device->eval(t->device_state, t->inputs, t->targets, &one);
+        if (rc == -EDOM)
+            return gx_fail(&t->failure, rc,
+                           "validation after round %" PRIu64
+                           ": the loss is not finite: lower --lr or --outer-lr",
+                           t->state.round);
         if (rc != 0)
-            return gx_fail(
-                &t->failure, rc, "validation after round %" PRIu64 ": %s", t->state.round,
-                rc == -EDOM ? "the loss is not finite: lower --lr or --outer-lr" : strerror(-rc));
+            return gx_train_fail_device(t, rc, "validation");
         sum += (double)one;
     }
     *loss = sum / count;
@@ -187,7 +219,7 @@ int gx_train_start(struct gx_train *t)
     gx_gpt2_randomize(&t->model, t->params, t->options.seed);
     int rc = t->device->set(t->device_state, GX_PARAMS, t->params);
     if (rc != 0)
-        return gx_fail(&t->failure, rc, "device %s: %s", t->device->name, strerror(-rc));
+        return gx_train_fail_device(t, rc, "copy of parameters");
     return 0;
 }
 
@@ -228,7 +260,7 @@ int gx_train_resume(struct gx_train *t, float *theta, float *momentum)
     if (rc == 0)
         rc = t->device->set(t->device_state, GX_MOMENT2, t->moment2);
     if (rc != 0)
-        return gx_fail(&t->failure, rc, "device %s: %s", t->device->name, strerror(-rc));
+        return gx_train_fail_device(t, rc, "copy of parameters");
     fprintf(stderr, "gx-train: resumed from %s after round %" PRIu64 ", inner step %" PRIu64 "\n",
             path, t->state.round, t->state.steps);
     return 1;
@@ -244,7 +276,7 @@ int gx_train_checkpoint(struct gx_train *t, float *theta, float *momentum)
     if (rc == 0)
         rc = t->device->get(t->device_state, GX_MOMENT2, t->moment2);
     if (rc != 0)
-        return gx_fail(&t->failure, rc, "device %s: %s", t->device->name, strerror(-rc));
+        return gx_train_fail_device(t, rc, "copy of parameters");
     const struct gx_checkpoint c = describe(t, theta, momentum);
     return gx_checkpoint_write(t->options.checkpoint_path, &c, t->model.param_count, &t->failure);
 }
@@ -260,7 +292,7 @@ static int record_alone(struct gx_train *t, enum gx_outcome outcome)
         return rc;
     rc = t->device->get(t->device_state, GX_PARAMS, t->params);
     if (rc != 0)
-        return gx_fail(&t->failure, rc, "device %s: %s", t->device->name, strerror(-rc));
+        return gx_train_fail_device(t, rc, "copy of parameters");
     gx_outer_digest(record.digest, t->params, NULL, t->model.param_count);
     rc = gx_train_compare_ranks(t, &record);
     if (rc != 0)
@@ -275,7 +307,8 @@ int gx_train_alone(struct gx_train *t)
     if (rc < 0)
         return rc;
     const bool resumed = rc == 1;
-    gx_trainlog_start(&t->log, &t->options, t->model.param_count, NULL, t->state.round);
+    gx_trainlog_start(&t->log, &t->options, t->device_name, t->model.param_count, NULL,
+                      t->state.round);
     if (!resumed) {
         rc = gx_train_start(t);
         if (rc == 0)

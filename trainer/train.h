@@ -26,7 +26,8 @@ struct gx_train {
     struct gx_gpt2 model;
     const struct gx_device *device;
     void *device_state;
-    struct gx_ranks *ranks; /* NULL: this process alone trains */
+    const char *device_name; /* of each rank's */
+    struct gx_ranks *ranks;  /* NULL: this process alone trains */
     struct gx_tokens data, val;
     struct gx_schedule schedule;
     uint16_t *inputs, *targets; /* [batch][context] */
@@ -51,6 +52,9 @@ int gx_train_init(struct gx_train *train, const struct gx_train_options *options
 /* What a device gets to know of the options. */
 struct gx_device_config gx_train_device_config(const struct gx_train_options *options);
 void gx_train_fini(struct gx_train *train);
+
+/* The failure of a device's function while `doing`: `rc`, with the device's own line. */
+int gx_train_fail_device(struct gx_train *train, int rc, const char *doing);
 
 /* One inner step of round state.round + 1. */
 int gx_train_step(struct gx_train *train);

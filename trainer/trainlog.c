@@ -63,7 +63,8 @@ static void put_count(FILE *out, const char *key, uint64_t value)
 }
 
 void gx_trainlog_start(struct gx_trainlog *log, const struct gx_train_options *o,
-                       uint64_t param_count, const char *site, uint64_t resumed_round)
+                       const char *device, uint64_t param_count, const char *site,
+                       uint64_t resumed_round)
 {
     fprintf(log->table,
             "GPT-2: %u layers, width %u, %u heads, context %u, vocabulary %u: %" PRIu64
@@ -91,6 +92,8 @@ void gx_trainlog_start(struct gx_trainlog *log, const struct gx_train_options *o
     put_count(j, "inner_steps", o->inner_steps);
     put_count(j, "rounds", o->rounds);
     put_count(j, "seed", o->seed);
+    fputs(",\"device\":", j);
+    put_string(j, device);
     put_count(j, "threads", o->threads);
     put_count(j, "ranks", log->rank_count);
     put_number(j, "lr", (double)o->lr);

@@ -55,9 +55,10 @@ int gx_trainlog_open(struct gx_trainlog *log, const char *json_path, FILE *table
                      struct gx_failure *failure);
 void gx_trainlog_close(struct gx_trainlog *log);
 
-/* The first line: what is trained. `site` is NULL when alone. */
+/* The first line: what is trained. `device` is its name; `site` is NULL when alone. */
 void gx_trainlog_start(struct gx_trainlog *log, const struct gx_train_options *options,
-                       uint64_t param_count, const char *site, uint64_t resumed_round);
+                       const char *device, uint64_t param_count, const char *site,
+                       uint64_t resumed_round);
 void gx_trainlog_round(struct gx_trainlog *log, const struct gx_record *record);
 void gx_trainlog_end(struct gx_trainlog *log, uint64_t rounds, double seconds, uint64_t tokens);
 

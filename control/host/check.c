@@ -27,7 +27,7 @@ static void run_checks(struct gx_host *host)
     }
     host->title = "interfaces";
     host->interface = NULL;
-    if (host->interface_count == 0)
+    if (host->interface_count == 0 && !host->chosen)
         gx_host_say(host, GX_HOST_WARN,
                     "ip -br link lists them all; name the one for gxd: gxctl host check eth1",
                     "no interface but the loopback is up");

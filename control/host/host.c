@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "snapshot.h"
 
 #define HUGE_BYTES (2ull << 20)
 #define BUFFER_BYTES (16ull << 20)
@@ -222,41 +223,130 @@ static void interface_of(struct gx_host *host, const char *address)
     freeifaddrs(all);
 }
 
+static bool starts(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static enum gx_host_port port_of(const char *driver)
+{
+    if (starts(driver, "net_af_xdp"))
+        return GX_HOST_PORT_XDP;
+    if (starts(driver, "net_af_packet") || starts(driver, "eth_af_packet"))
+        return GX_HOST_PORT_PACKET;
+    if (starts(driver, "udp "))
+        return GX_HOST_PORT_UDP;
+    return starts(driver, "net_") ? GX_HOST_PORT_OTHER : GX_HOST_PORT_PCI;
+}
+
+static bool on_interface(const struct gx_host *host)
+{
+    return host->port == GX_HOST_PORT_XDP || host->port == GX_HOST_PORT_PACKET;
+}
+
+bool gx_host_port_takes(const struct gx_host *host)
+{
+    return host->port == GX_HOST_PORT_XDP && host->interface &&
+           strcmp(host->interface, host->port_interface) == 0;
+}
+
+bool gx_host_interface_there(const struct gx_host *host, const char *name)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/sys/class/net/%s", host->root, name);
+    return *name && !strchr(name, '/') && access(path, F_OK) == 0;
+}
+
+static void port_interface(struct gx_host *host, const char *name, size_t length)
+{
+    if (!on_interface(host))
+        return;
+    snprintf(host->port_interface, sizeof(host->port_interface), "%.*s", (int)length, name);
+    if (gx_host_interface_there(host, host->port_interface))
+        interface_add(host, host->port_interface);
+}
+
+static void device_configure(struct gx_host *host, const struct gx_config *config)
+{
+    const char *iface = strstr(config->port_device, ",iface=");
+
+    snprintf(host->device, sizeof(host->device), "%s", config->port_device);
+    snprintf(host->gateway, sizeof(host->gateway), "%s", config->port_gateway);
+    host->port = port_of(config->port_device);
+    if (iface)
+        port_interface(host, iface + strlen(",iface="), strcspn(iface + strlen(",iface="), ","));
+}
+
+/* Without a config: what a gxd that runs here says of itself, "net_af_xdp eth1 10.0.0.1:7440 (…)". */
+static void look_at_gxd(struct gx_host *host, const struct gx_ctl *ctl)
+{
+    const struct gx_stat_file *f;
+    struct gx_snapshot *s;
+
+    if (*host->root || gx_snapshot_look(ctl, &s) != 0)
+        return;
+    f = &s->file;
+    if (s->state == GX_SNAPSHOT_RUNNING || s->state == GX_SNAPSHOT_STUCK) {
+        const char *word = f->port + strcspn(f->port, " ");
+        host->configured = host->running = true;
+        host->memory_bytes = f->counters.site[GX_SITE_memory_budget_bytes];
+        host->rate_bps = f->rate_bps;
+        host->mtu = f->mtu;
+        host->gateway_lost = f->counters.site[GX_SITE_port_gateway_lost];
+        snprintf(host->device, sizeof(host->device), "%s", f->port);
+        host->port = port_of(f->port);
+        word += *word == ' ';
+        if (host->port == GX_HOST_PORT_UDP)
+            interface_of(host, word);
+        else
+            port_interface(host, word, strcspn(word, " "));
+    }
+    gx_snapshot_free(s);
+}
+
 static int configure(struct gx_host *host, const struct gx_ctl *ctl)
 {
     struct gx_config config;
     char error[512];
 
-    if (!ctl->config)
+    if (!ctl->config) {
+        look_at_gxd(host, ctl);
         return GX_CTL_OK;
+    }
     if (gx_config_load(ctl->config, &config, error, sizeof(error)) != 0)
         return gx_ctl_fail(ctl, GX_CTL_USAGE, "%s", error);
     host->configured = true;
     host->memory_bytes = config.memory_bytes;
     host->rate_bps = config.rate_bps;
     host->mtu = config.mtu;
+    host->workers = config.workers;
+    if (config.port_device[0]) {
+        device_configure(host, &config);
+        return GX_CTL_OK;
+    }
+    host->port = GX_HOST_PORT_UDP;
     interface_of(host, config.port_udp);
     return GX_CTL_OK;
 }
 
 int gx_host_prepare(struct gx_host *host, const struct gx_ctl *ctl, char **interfaces)
 {
-    char path[PATH_MAX];
-
     memset(host, 0, sizeof(*host));
     host->root = ctl->root;
     host->memory_bytes = 2ull << 30;
     host->mtu = 1500;
+    host->workers = 1;
     host->findings = json_array();
     int code = configure(host, ctl);
     for (int i = 0; code == GX_CTL_OK && i < ctl->argument_count; i++) {
-        snprintf(path, sizeof(path), "%s/sys/class/net/%s", host->root, interfaces[i]);
-        if (strchr(interfaces[i], '/') || access(path, F_OK) != 0)
+        if (!gx_host_interface_there(host, interfaces[i]))
             code = gx_ctl_fail(ctl, GX_CTL_USAGE,
                                "'%s' is no interface here: ip -br link lists them", interfaces[i]);
         interface_add(host, interfaces[i]);
     }
-    host->chosen = host->interface_count > 0;
+    host->chosen = host->interface_count > 0 || host->port == GX_HOST_PORT_PCI ||
+                   on_interface(host) || host->port == GX_HOST_PORT_OTHER;
     if (code == GX_CTL_OK && !host->chosen)
         interfaces_find(host);
     return code;

@@ -20,13 +20,30 @@
 
 enum gx_host_level { GX_HOST_OK, GX_HOST_NOTE, GX_HOST_WARN, GX_HOST_FAIL, GX_HOST_LEVELS };
 
+/* How gxd's packets get in and out. */
+enum gx_host_port {
+    GX_HOST_PORT_UNKNOWN, /* no config, no gxd that runs */
+    GX_HOST_PORT_UDP,
+    GX_HOST_PORT_XDP,
+    GX_HOST_PORT_PACKET,
+    GX_HOST_PORT_PCI,
+    GX_HOST_PORT_OTHER, /* memif, tap: devices that the machine does not have before */
+};
+
 struct gx_host {
     const char *root;      /* "" or a directory instead of / */
     uint64_t memory_bytes; /* what gxd shall have: of --config, else the default */
     uint64_t rate_bps;     /* 0: not known */
     uint64_t mtu;
-    bool configured; /* --config was given */
-    bool chosen;     /* the interfaces were named, or follow from the config */
+    bool configured; /* --config was given, or a gxd runs */
+    bool running;    /* what follows is a gxd's that runs */
+    enum gx_host_port port;
+    char device[256];                      /* as in port.device, or the running gxd's words */
+    char port_interface[GX_HOST_NAME_MAX]; /* that the port stands on, "": none, or not found */
+    char gateway[64];                      /* port.gateway, "": none */
+    bool gateway_lost;                     /* as the running gxd sees it */
+    uint64_t workers;
+    bool chosen; /* the interfaces were named, or follow from the config */
     unsigned interface_count;
     char interfaces[GX_HOST_INTERFACES_MAX][GX_HOST_NAME_MAX];
     const char *title;     /* of the check that runs */
@@ -42,6 +59,11 @@ bool gx_host_number(const struct gx_host *host, const char *path, uint64_t *valu
 bool gx_host_interface_line(const struct gx_host *host, const char *name, char *out, size_t bytes);
 /* The last part of where a link below the root points to. */
 bool gx_host_link(const struct gx_host *host, const char *path, char *out, size_t bytes);
+
+/* Does the port take packets of the interface that is looked at away from the kernel? */
+bool gx_host_port_takes(const struct gx_host *host);
+/* Is there such an interface? */
+bool gx_host_interface_there(const struct gx_host *host, const char *name);
 
 /* Adds a finding of the check that runs. `todo` NULL: nothing to do. */
 __attribute__((format(printf, 4, 5))) void gx_host_say(struct gx_host *host,

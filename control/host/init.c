@@ -86,6 +86,20 @@ static json_t *change_find(const struct record *r, const char *path)
 
 /* ---- values ---- */
 
+/* Of huge pages without those that are in use beyond the number that was set: they go by themselves, and what is
+ * written does not count them. */
+static bool number_of(const struct record *r, const char *path, uint64_t *value)
+{
+    uint64_t surplus = 0;
+
+    if (!gx_host_number(r->host, path, value))
+        return false;
+    if (strcmp(path, GX_HOST_HUGE_PATH "/nr_hugepages") == 0)
+        gx_host_number(r->host, GX_HOST_HUGE_PATH "/surplus_hugepages", &surplus);
+    *value -= surplus < *value ? surplus : *value;
+    return true;
+}
+
 static int write_number(const struct record *r, const char *path, uint64_t value)
 {
     char full[PATH_MAX];
@@ -124,7 +138,7 @@ static int raise_to(struct record *r, const char *path, uint64_t wanted)
     json_t *change = change_find(r, path);
     uint64_t before, after;
 
-    if (!gx_host_number(r->host, path, &before)) {
+    if (!number_of(r, path, &before)) {
         tell(r, path, 0, 0, "not there");
         return GX_CTL_OK;
     }
@@ -144,7 +158,7 @@ static int raise_to(struct record *r, const char *path, uint64_t wanted)
     if (code != GX_CTL_OK)
         return code;
     int error = write_number(r, path, wanted);
-    if (!gx_host_number(r->host, path, &after))
+    if (!number_of(r, path, &after))
         after = before;
     if (error && fresh)
         json_array_remove(r->changes, json_array_size(r->changes) - 1);
@@ -163,7 +177,7 @@ static int put_back(struct record *r, json_t *change)
     uint64_t before = (uint64_t)json_integer_value(json_object_get(change, "before"));
     uint64_t after = (uint64_t)json_integer_value(json_object_get(change, "after")), now;
 
-    if (!path || !gx_host_number(r->host, path, &now))
+    if (!path || !number_of(r, path, &now))
         return GX_CTL_OK;
     if (now != after) {
         tell(r, path, now, now, "changed by somebody else since: left as it is");
@@ -172,7 +186,7 @@ static int put_back(struct record *r, json_t *change)
     int error = write_number(r, path, before);
     if (error)
         return fail_write(r, path, error);
-    gx_host_number(r->host, path, &now);
+    number_of(r, path, &now);
     tell(r, path, after, now,
          now == before ? "put back" : "put back as far as it goes: still in use");
     return GX_CTL_OK;

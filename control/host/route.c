@@ -36,6 +36,17 @@ void gx_host_check_route(struct gx_host *host)
 {
     if (!carries_v4(host) && !carries_v6(host))
         return gx_host_say(host, GX_HOST_OK, NULL, "not here: gxd may have this interface");
+    if (gx_host_port_takes(host))
+        return gx_host_say(
+            host, GX_HOST_FAIL,
+            "name another interface in port.device; or keep this one and write port: {udp: …}, "
+            "which shares it with all else",
+            "here, and the config gives this interface to AF_XDP: the kernel would get none of its "
+            "packets any more, your login over it included");
+    if (host->port != GX_HOST_PORT_UNKNOWN && host->configured)
+        return gx_host_say(host, GX_HOST_OK, NULL,
+                           "here, with all of this machine's own traffic: gxd takes its share of "
+                           "the rate, and nothing else away");
     gx_host_say(host, GX_HOST_WARN,
                 "keep to the UDP port on this interface (port: {udp: …}), which shares it with all "
                 "else; for AF_XDP or a card of DPDK's use another interface",

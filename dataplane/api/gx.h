@@ -108,6 +108,10 @@ void gx_state_begin(struct gx *gx, uint32_t fragment);
 /* Says that the state area holds the state after `round` (0: the initial one). gxd digests it. */
 int gx_publish(struct gx *gx, uint32_t fragment, uint64_t round);
 
+/* The arena that all of these areas lie in, whole pages, from gx_register() to gx_detach(): for cudaHostRegister() and the
+ * like. NULL before gx_register(). */
+void *gx_arena(struct gx *gx, uint64_t *bytes);
+
 /* The buffer for round `round`'s contribution, gx_wire_bytes() long; NULL while the port still sends from it. */
 void *gx_contribution(struct gx *gx, uint32_t fragment, uint64_t round);
 uint64_t gx_wire_bytes(enum gx_format format, uint64_t param_count);

@@ -304,6 +304,12 @@ static uint8_t *area(const struct gx *gx, uint32_t fragment, uint64_t offset)
     return fragment < gx->layout.fragment_count && gx->base ? gx->base + offset : NULL;
 }
 
+void *gx_arena(struct gx *gx, uint64_t *bytes)
+{
+    *bytes = gx->base ? gx->request.arena_bytes : 0;
+    return gx->base;
+}
+
 float *gx_theta(struct gx *gx, uint32_t fragment)
 {
     return (float *)(void *)area(gx, fragment,

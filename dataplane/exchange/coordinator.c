@@ -252,7 +252,8 @@ static void status_fill(const struct gx_coordinator *c, const struct gx_coordina
     if (f->base_known) {
         s->base = f->base;
         for (uint32_t i = 0; i < c->config.site_count; i++) {
-            const struct gx_report *r = f->present >> i & 1 ? gx_decide_report(f, i) : NULL;
+            const struct gx_report *r =
+                (f->present | f->serving) >> i & 1 ? gx_decide_report(f, i) : NULL;
             if (r && r->flags & GX_REPORT_STATE && r->applied == f->decided &&
                 gx_digest_equal(&r->state, &f->base))
                 s->state_sites |= 1u << i;

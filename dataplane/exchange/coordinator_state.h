@@ -38,6 +38,7 @@ struct gx_coordinator_fragment {
     uint64_t hold_since_ns;   /* R9, 0: not held */
     uint64_t unable_since_ns; /* R10, 0: somebody has the last state */
     uint32_t present, behind, eligible;
+    uint32_t serving; /* not present, but a state can be had there */
     bool changed;
     uint64_t evaluate_ns;
     uint64_t status_due_ns[GX_SITES_MAX];

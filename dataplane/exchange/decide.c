@@ -30,6 +30,23 @@ static uint32_t present_sites(const struct gx_coordinator *c, const struct gx_co
     return present;
 }
 
+/* Sites whose trainer has gone and left a state, which their gxd still serves (R9). */
+static uint32_t serving_sites(const struct gx_coordinator *c, const struct gx_coordinator_run *run,
+                              const struct gx_coordinator_fragment *f, const uint64_t *heard_ns,
+                              uint64_t now)
+{
+    uint32_t serving = 0;
+    for (uint32_t i = 0; i < c->config.site_count; i++) {
+        const struct gx_report *r = gx_decide_report(f, i);
+        bool reports = r && now < f->reports[i].came_ns + GX_PRESENT_NS;
+        bool heard = i == c->config.self || (heard_ns[i] != 0 && now < heard_ns[i] + GX_PRESENT_NS);
+        if (reports && heard && r->epoch == run->epoch && r->flags & GX_REPORT_STATE &&
+            !(r->flags & (GX_REPORT_TRAINER | GX_REPORT_LEAVING)) && !(run->refused >> i & 1))
+            serving |= 1u << i;
+    }
+    return serving;
+}
+
 /* The digest that most of `sites` name for the state after `round`, the first in the list on a tie. Returns who. */
 uint32_t gx_decide_majority(const struct gx_coordinator_fragment *f, uint32_t sites, uint64_t round,
                             struct gx_digest *digest)
@@ -74,7 +91,9 @@ static void base_find(const struct gx_coordinator *c, struct gx_coordinator_run 
         f->base = f->start_state;
         f->base_known = true;
     } else if (run->started && (f->decided > 0 || all_published(c, f))) {
-        f->base_known = gx_decide_majority(f, f->present, f->decided, &f->base) != 0;
+        f->base_known = gx_decide_majority(f, f->present, f->decided, &f->base) != 0 ||
+                        (f->decided > 0 &&
+                         gx_decide_majority(f, f->serving, f->decided, &f->base) != 0);
     }
 }
 
@@ -220,10 +239,12 @@ static void fragment_evaluate(struct gx_coordinator *c, struct gx_coordinator_ru
 {
     struct gx_coordinator_fragment *f = &run->fragments[index];
     uint32_t present = present_sites(c, run, f, heard_ns, now), behind = 0, eligible = 0;
-    bool told = present != f->present;
+    uint32_t serving = serving_sites(c, run, f, heard_ns, now);
+    bool told = present != f->present || serving != f->serving;
     f->changed = false;
     f->evaluate_ns = now + (present ? EVALUATE_NS : EVALUATE_IDLE_NS);
     f->present = present;
+    f->serving = serving;
     run->started |= (uint32_t)__builtin_popcount(present) >= c->config.start_sites;
     if (!run->halted && !f->writing && log_lacks(c, run, f)) {
         run->halted = true;

@@ -49,13 +49,14 @@ static bool last_state_lives(const struct gx_coordinator *c, const struct gx_coo
     bool at_start = f->decided == f->start_round;
     bool kept = f->record_count && (f->records[0].members & ~members_kept(c, run, f)) == 0;
     for (uint32_t j = 0; j < c->config.site_count; j++) {
-        const struct gx_report *r = f->present >> j & 1 ? gx_decide_report(f, j) : NULL;
+        const struct gx_report *r =
+            (f->present | f->serving) >> j & 1 ? gx_decide_report(f, j) : NULL;
         if (!r || !(r->flags & GX_REPORT_STATE))
             continue;
         if (r->applied == f->decided &&
             (!at_start || run->epoch == 1 || gx_digest_equal(&r->state, &f->start_state)))
             return true;
-        if (kept && !(r->flags & GX_REPORT_BEHIND) && r->applied + 1 == f->decided &&
+        if (kept && f->present >> j & 1 && !(r->flags & GX_REPORT_BEHIND) && r->applied + 1 == f->decided &&
             gx_digest_equal(&r->state, &f->records[0].base))
             return true;
     }

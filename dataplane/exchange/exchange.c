@@ -7,6 +7,8 @@
 #include "gx_assert.h"
 #include "transfer/digest.h"
 
+#define TWIN_TOLD_NS 10000000000ull /* between two words on gxds that share a name */
+
 struct gx_exchange *gx_exchange_create(const struct gx_core_config *config, uint64_t now)
 {
     struct gx_exchange *ex = calloc(1, sizeof(*ex));
@@ -66,12 +68,13 @@ static void event_totals(const struct gx_exchange *ex, const struct gx_run *run,
 void gx_exchange_totals(const struct gx_exchange *ex, uint64_t sum[4])
 {
     memset(sum, 0, 4 * sizeof(sum[0]));
-    for (uint32_t p = 0; p < ex->config.links.site_count; p++) {
-        const uint64_t *link = ex->config.counters->link[p];
-        sum[0] += link[GX_LINK_sent_bytes_total];
-        sum[1] += link[GX_LINK_sent_redundant_bytes_total];
-        sum[2] += link[GX_LINK_expected_packets_total];
-        sum[3] += link[GX_LINK_lost_packets_total];
+    uint32_t workers = ex->config.links.workers ? ex->config.links.workers : 1;
+    for (uint32_t i = 0; i < workers * ex->config.links.site_count; i++) {
+        const uint64_t *link = ex->config.counters[i % workers].link[i / workers];
+        sum[0] += GX_COUNTER_READ(link[GX_LINK_sent_bytes_total]);
+        sum[1] += GX_COUNTER_READ(link[GX_LINK_sent_redundant_bytes_total]);
+        sum[2] += GX_COUNTER_READ(link[GX_LINK_expected_packets_total]);
+        sum[3] += GX_COUNTER_READ(link[GX_LINK_lost_packets_total]);
     }
 }
 
@@ -218,7 +221,7 @@ static void on_sink(void *ctx, struct gx_sink *sink, uint64_t now)
     gx_receive_sink(ctx, sink, now);
 }
 
-static void on_answer(void *ctx, uint32_t peer, struct gx_send *send, enum gx_answer answer,
+static void on_answer(void *ctx, uint32_t peer, struct gx_transfer *send, enum gx_answer answer,
                       enum gx_reason reason, uint64_t now)
 {
     gx_serve_answer(ctx, peer, send, answer, reason, now);
@@ -239,12 +242,52 @@ static void peer_void(struct gx_exchange *ex, uint32_t peer)
     }
 }
 
+/* They take the link from each other again and again: said once in a while. */
+static bool twin_due(struct gx_exchange *ex, uint64_t now)
+{
+    if (ex->twin_told_ns && now < ex->twin_told_ns + TWIN_TOLD_NS)
+        return false;
+    ex->twin_told_ns = now;
+    return true;
+}
+
+static void on_own_name(void *ctx, uint32_t site, uint64_t now)
+{
+    struct gx_exchange *ex = ctx;
+    const char *self = ex->config.links.names[ex->config.links.self];
+    if (!twin_due(ex, now))
+        return;
+    if (site == ex->config.links.self)
+        gx_note_warn(&ex->notes,
+                     "the gxd at the address of %s calls itself %s, and so does this one: is "
+                     "`site:` right in this one's config?",
+                     self, self);
+    else
+        gx_note_warn(&ex->notes,
+                     "the gxd at the address of %s calls itself %s, as this one does: correct its "
+                     "`site:`",
+                     site < GX_SITES_MAX ? ex->config.links.names[site] : "no site", self);
+}
+
+/* A gxd that restarts draws a new incarnation; an earlier one comes back only when both are alive. */
+static void look_for_twin(struct gx_exchange *ex, uint32_t peer, uint64_t incarnation, uint64_t now)
+{
+    const char *name = ex->config.links.names[peer];
+    if (incarnation != ex->incarnations_before[peer])
+        return;
+    GX_COUNT_LINK(ex->config.counters, peer, twins_total, 1);
+    if (twin_due(ex, now))
+        gx_note_warn(&ex->notes,
+                     "link to %s: two gxd call themselves %s and take the link from each other: "
+                     "stop one, or correct its `site:`",
+                     name, name);
+}
+
 static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reason reason,
                     uint64_t now)
 {
     struct gx_exchange *ex = ctx;
     const char *name = ex->config.links.names[peer];
-    (void)now;
     if (reason != ex->refused[peer] && reason)
         gx_note_warn(&ex->notes, "link to %s: refused: %s: %s", name, gx_reason_text(reason),
                      gx_links_difference(ex->links, peer));
@@ -258,12 +301,48 @@ static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reas
         return;
     gx_note(&ex->notes, "link to %s: up%s", name,
             ex->incarnations[peer] ? ", the peer restarted" : "");
+    look_for_twin(ex, peer, incarnation, now);
+    ex->incarnations_before[peer] = ex->incarnations[peer];
     ex->incarnations[peer] = incarnation;
     peer_void(ex, peer);
 }
 
-const struct gx_links_ops gx_exchange_ops = {on_open,    on_sink, on_answer,
-                                             on_control, on_peer, next_control};
+static void on_path(void *ctx, uint32_t peer, enum gx_path_state state, uint32_t bytes,
+                    uint32_t full_bytes, uint64_t now)
+{
+    struct gx_exchange *ex = ctx;
+    const char *name = ex->config.links.names[peer];
+    uint32_t mtu = ex->config.links.mtu;
+    (void)now;
+    if (state == GX_PATH_WHOLE)
+        gx_note(&ex->notes, "link to %s: the path carries full packets again", name);
+    else if (state == GX_PATH_LOSING)
+        gx_note_warn(
+            &ex->notes,
+            "link to %s: packets of %u bytes get lost, small ones do not: no shard is sent "
+            "there; looking for the size that the path carries",
+            name, full_bytes);
+    else
+        gx_note_warn(
+            &ex->notes,
+            "link to %s: the path carries %u bytes, config says %u (a full packet has %u): "
+            "no shard is sent there; set `mtu: %u` at every site, or mend the path",
+            name, bytes, mtu, full_bytes, bytes);
+}
+
+/* No word for the coordinator, only something that this site waited for. */
+static void on_change(void *ctx, uint64_t now)
+{
+    struct gx_exchange *ex = ctx;
+    (void)now;
+    for (uint32_t i = 0; i < GX_RUNS_MAX; i++)
+        for (uint32_t k = 0; ex->runs[i] && k < ex->runs[i]->fragment_count; k++)
+            ex->runs[i]->fragments[k].changed = true;
+}
+
+const struct gx_lanes_ops gx_exchange_ops = {on_open,    on_sink,     on_answer,
+                                             on_control, on_peer,     next_control,
+                                             on_path,    on_own_name, on_change};
 
 /* ---- the turn ---- */
 

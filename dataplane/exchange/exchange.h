@@ -24,7 +24,8 @@ struct gx_queued_event {
 
 struct gx_exchange {
     struct gx_core_config config;
-    struct gx_links *links;
+    struct gx_lanes *lanes;
+    struct gx_links *links;             /* of lane 0 */
     struct gx_coordinator *coordinator; /* NULL elsewhere */
     struct gx_run *runs[GX_RUNS_MAX];
     uint64_t control_due_ns; /* no REPORT or STATUS is due before */
@@ -32,16 +33,17 @@ struct gx_exchange {
     uint64_t now_ns;         /* of the last poll */
     bool leaving;
     uint64_t leave_ns;
-    uint64_t incarnations[GX_SITES_MAX];
+    uint64_t incarnations[GX_SITES_MAX], incarnations_before[GX_SITES_MAX];
+    uint64_t twin_told_ns; /* when the log was last told that two gxd have one name */
     enum gx_reason refused[GX_SITES_MAX];
     uint64_t event_head, event_tail;
     struct gx_queued_event events[GX_EVENTS_KEPT];
     struct gx_notes notes;
 };
 
-extern const struct gx_links_ops gx_exchange_ops; /* ctx: struct gx_exchange */
+extern const struct gx_lanes_ops gx_exchange_ops; /* ctx: struct gx_exchange */
 
-/* config.links' copy is used for names and counts; links are created by the caller with gx_exchange_ops. */
+/* config.links' copy is used for names and counts; lanes are created by the caller with gx_exchange_ops. */
 struct gx_exchange *gx_exchange_create(const struct gx_core_config *config, uint64_t now);
 void gx_exchange_destroy(struct gx_exchange *ex);
 bool gx_exchange_poll(struct gx_exchange *ex, uint64_t now);
@@ -102,8 +104,11 @@ void gx_serve_want(struct gx_exchange *ex, uint32_t peer, const struct gx_report
                    uint64_t now);
 void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now);
 void gx_serve_pin_close(struct gx_exchange *ex, struct gx_run *run);
+/* The trainer has gone: is there a site that may still need the state which it left (R9)? */
+bool gx_serve_state_needed(const struct gx_exchange *ex, const struct gx_run *run,
+                           const struct gx_fragment *f);
 void gx_serve_helpers_close(struct gx_exchange *ex, struct gx_run *run, const struct gx_slot *slot);
-void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_send *send,
+void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_transfer *send,
                      enum gx_answer answer, enum gx_reason reason, uint64_t now);
 
 /* receive.c */

@@ -11,8 +11,7 @@
 void gx_fetch_stop(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f)
 {
     if (run->state_fragment == (int32_t)gx_fragment_index(run, f)) {
-        gx_links_sink_stop(ex->links, &run->state_sink);
-        gx_sink_free(&run->state_sink);
+        gx_lanes_sink_free(ex->lanes, &run->state_sink);
         run->state_fragment = -1;
     }
     f->fetch = (struct gx_fetch){.told = f->fetch.told, .source = f->fetch.source};
@@ -65,13 +64,14 @@ static bool source_lost(const struct gx_exchange *ex, const struct gx_run *run,
 {
     struct gx_fetch *fetch = &f->fetch;
     uint64_t heard = gx_links_heard_ns(ex->links, fetch->source);
-    if (run->state_sink.blocks_done != fetch->blocks) {
-        fetch->blocks = run->state_sink.blocks_done;
+    uint32_t done = gx_sink_blocks_done(&run->state_sink);
+    if (done != fetch->blocks) {
+        fetch->blocks = done;
         fetch->moved_ns = now;
     }
     return !gx_links_up(ex->links, fetch->source) || now > heard + STALL_NS ||
            now > fetch->moved_ns + ex->config.deadline_ns + STALL_NS ||
-           !(f->status.present >> fetch->source & 1);
+           !((f->status.present | f->status.state_sites) >> fetch->source & 1);
 }
 
 void gx_fetch_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
@@ -82,8 +82,7 @@ void gx_fetch_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
     if (run->state_fragment != -1 && run->state_fragment != index)
         return; /* one fragment after another */
     if (fetch->state == GX_FETCH_OPEN && source_lost(ex, run, f, now)) {
-        gx_links_sink_stop(ex->links, &run->state_sink);
-        gx_sink_free(&run->state_sink);
+        gx_lanes_sink_free(ex->lanes, &run->state_sink);
         fetch->state = GX_FETCH_ASKING;
         fetch->asked_ns = 0;
     }

@@ -17,11 +17,7 @@ bool gx_receive_slot_free(struct gx_exchange *ex, struct gx_run *run, struct gx_
     if (slot->sink.pins)
         return false;
     gx_serve_helpers_close(ex, run, slot);
-    if (slot->source.packets)
-        return false;
-    gx_links_sink_stop(ex->links, &slot->sink);
-    gx_sink_free(&slot->sink);
-    return true;
+    return !gx_source_busy(&slot->source) && gx_lanes_sink_free(ex->lanes, &slot->sink);
 }
 
 /* Rounds up to this one need nothing more at this site. */
@@ -41,15 +37,26 @@ static bool schema_fits(const struct gx_run *run, const struct gx_fragment *f,
            open->bytes == (state ? f->state_bytes : f->wire_bytes);
 }
 
-static enum gx_answer open_sink(struct gx_sink *sink, const struct gx_open *open,
-                                struct gx_sink **out, enum gx_reason *reason)
+static enum gx_answer open_sink(struct gx_exchange *ex, struct gx_sink *sink, uint32_t peer,
+                                const struct gx_open *open, struct gx_sink **out,
+                                enum gx_reason *reason)
 {
     if (!gx_sink_open(sink, open)) {
         *reason = GX_REASON_SCHEMA;
         return GX_ANSWER_REFUSED;
     }
+    sink->feeder = peer;
+    sink->feeder_incarnation = gx_links_incarnation(ex->links, peer);
     *out = sink;
     return GX_ANSWER_OPEN;
+}
+
+/* The bytes that are here are in other parts than those that come: is nobody left who goes on with them? */
+static bool feeder_gone(const struct gx_exchange *ex, const struct gx_fragment *f,
+                        const struct gx_sink *sink, uint32_t peer)
+{
+    return sink->feeder == peer || !(f->status.present >> sink->feeder & 1) ||
+           gx_links_incarnation(ex->links, sink->feeder) != sink->feeder_incarnation;
 }
 
 /* Other bytes than those that are here: the owner's trainer came back with them, or trained anew from a fetched state.
@@ -88,20 +95,26 @@ static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *r
         return GX_ANSWER_NOT_NEEDED;
     struct gx_slot *slot = &f->slots[round & 1][owner];
     struct gx_sink *s = &slot->sink;
-    if (s->state != GX_SINK_FREE && gx_key_equal(&s->open.key, &open->key)) {
+    bool here = s->state == GX_SINK_OPEN || s->state == GX_SINK_HELD || s->state == GX_SINK_BAD;
+    if (here && gx_key_equal(&s->open.key, &open->key)) {
+        enum gx_answer answer;
         if (gx_digest_equal(&s->open.digest, &open->digest) && s->state != GX_SINK_BAD) {
             *sink = s;
-            return s->state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_OPEN;
-        }
-        enum gx_answer answer = may_replace(f, s, open);
-        if (answer == GX_ANSWER_REFUSED)
-            *reason = GX_REASON_OTHER_BYTES;
-        if (answer != GX_ANSWER_OPEN)
+            if (s->state == GX_SINK_HELD)
+                return GX_ANSWER_HELD;
+            if (s->open.parts == open->parts)
+                return GX_ANSWER_OPEN;
+            if (!feeder_gone(ex, f, s, peer))
+                return peer == owner ? GX_ANSWER_NOT_READY : GX_ANSWER_NOT_NEEDED;
+        } else if ((answer = may_replace(f, s, open)) != GX_ANSWER_OPEN) {
+            if (answer == GX_ANSWER_REFUSED)
+                *reason = GX_REASON_OTHER_BYTES;
             return answer;
+        }
     }
     if (!gx_receive_slot_free(ex, run, slot))
         return GX_ANSWER_NOT_READY;
-    enum gx_answer answer = open_sink(s, open, sink, reason);
+    enum gx_answer answer = open_sink(ex, s, peer, open, sink, reason);
     if (answer == GX_ANSWER_OPEN)
         gx_sink_check(s, f->param_count);
     return answer;
@@ -117,21 +130,28 @@ static enum gx_answer open_state(struct gx_exchange *ex, struct gx_run *run, str
     if (fetch->state == GX_FETCH_NONE || fetch->source != peer ||
         run->state_fragment != (int32_t)index)
         return GX_ANSWER_NOT_NEEDED;
-    bool same = gx_digest_equal(&run->state_sink.open.digest, &open->digest) &&
-                gx_key_equal(&run->state_sink.open.key, &open->key);
+    struct gx_sink *s = &run->state_sink;
+    bool same =
+        gx_digest_equal(&s->open.digest, &open->digest) && gx_key_equal(&s->open.key, &open->key);
+    *sink = s;
     if (fetch->state != GX_FETCH_ASKING) {
-        *sink = &run->state_sink;
         if (!same)
             return GX_ANSWER_NOT_NEEDED;
-        return run->state_sink.state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_OPEN;
+        if (s->state == GX_SINK_HELD)
+            return GX_ANSWER_HELD;
+        if (s->state == GX_SINK_OPEN && s->open.parts == open->parts)
+            return GX_ANSWER_OPEN;
+    } else {
+        if (open->key.round > f->status.decided || !(f->status.flags & GX_STATUS_STATE))
+            return GX_ANSWER_NOT_READY; /* the coordinator's word is on its way */
+        if (open->key.round < f->status.decided ||
+            !gx_digest_equal(&open->digest, &f->status.state))
+            return GX_ANSWER_NOT_NEEDED;
     }
-    if (open->key.round > f->status.decided || !(f->status.flags & GX_STATUS_STATE))
-        return GX_ANSWER_NOT_READY; /* the coordinator's word is on its way */
-    if (open->key.round < f->status.decided || !gx_digest_equal(&open->digest, &f->status.state))
-        return GX_ANSWER_NOT_NEEDED;
-    gx_links_sink_stop(ex->links, &run->state_sink);
-    gx_sink_free(&run->state_sink);
-    enum gx_answer answer = open_sink(&run->state_sink, open, sink, reason);
+    /* In other parts than before, when its lanes have changed. */
+    if (!gx_lanes_sink_free(ex->lanes, s))
+        return GX_ANSWER_NOT_READY;
+    enum gx_answer answer = open_sink(ex, s, peer, open, sink, reason);
     if (answer == GX_ANSWER_OPEN) {
         fetch->state = GX_FETCH_OPEN;
         fetch->round = open->key.round;

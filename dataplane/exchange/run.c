@@ -29,27 +29,28 @@ static uint64_t pieces_bytes(uint64_t bytes)
 }
 
 static void cut_sink(struct cutter *c, struct gx_sink *sink, uint64_t capacity,
-                     uint32_t shard_bytes)
+                     uint32_t shard_bytes, uint32_t workers)
 {
     uint32_t k_max = gx_layout_k_max(capacity, shard_bytes);
-    void *tables = cut(c, gx_sink_table_bytes(capacity, shard_bytes, k_max));
+    void *tables = cut(c, gx_sink_table_bytes(capacity, shard_bytes, k_max, workers));
     uint8_t *staging = cut(c, gx_sink_staging_bytes(capacity, shard_bytes));
     if (c->base)
-        gx_sink_init(sink, capacity, shard_bytes, k_max, tables, staging);
+        gx_sink_init(sink, capacity, shard_bytes, k_max, workers, tables, staging);
 }
 
-static void cut_fragment(struct cutter *c, struct gx_fragment *f, uint32_t site_count,
-                         uint32_t self, uint32_t shard_bytes)
+static void cut_fragment(struct cutter *c, struct gx_fragment *f, const struct gx_run *run)
 {
+    uint32_t shard_bytes = run->shard_bytes;
+
     f->state_hash.pieces = cut(c, pieces_bytes(f->state_bytes));
     for (uint32_t s = 0; s < 2; s++) {
         f->own[s].hash.pieces = cut(c, pieces_bytes(f->wire_bytes));
         f->own[s].tail = cut(c, shard_bytes);
-        for (uint32_t i = 0; i < site_count; i++) {
-            if (i == self)
+        for (uint32_t i = 0; i < run->site_count; i++) {
+            if (i == run->self)
                 continue;
             f->slots[s][i].tail = cut(c, shard_bytes);
-            cut_sink(c, &f->slots[s][i].sink, f->wire_bytes, shard_bytes);
+            cut_sink(c, &f->slots[s][i].sink, f->wire_bytes, shard_bytes, run->workers);
         }
     }
 }
@@ -59,17 +60,17 @@ static void cut_run(struct cutter *c, struct gx_run *run)
 {
     uint64_t largest = 0;
     for (uint32_t i = 0; i < run->fragment_count; i++) {
-        cut_fragment(c, &run->fragments[i], run->site_count, run->self, run->shard_bytes);
+        cut_fragment(c, &run->fragments[i], run);
         if (run->fragments[i].state_bytes > largest)
             largest = run->fragments[i].state_bytes;
     }
-    cut_sink(c, &run->state_sink, largest, run->shard_bytes);
+    cut_sink(c, &run->state_sink, largest, run->shard_bytes, run->workers);
     run->pin.bytes = cut(c, largest);
     run->pin.tail = cut(c, run->shard_bytes);
 }
 
 static int run_fill(struct gx_run *run, const struct gx_schema *schema, uint32_t site_count,
-                    uint32_t self, uint32_t shard_bytes)
+                    uint32_t self, uint32_t shard_bytes, uint32_t workers)
 {
     int error = gx_arena_layout(&run->layout, schema);
     if (error)
@@ -84,6 +85,7 @@ static int run_fill(struct gx_run *run, const struct gx_schema *schema, uint32_t
     run->site_count = site_count;
     run->self = self;
     run->shard_bytes = shard_bytes;
+    run->workers = workers ? workers : 1;
     run->fragment_count = schema->fragment_count;
     run->state_fragment = -1;
     for (uint32_t i = 0; i < run->fragment_count; i++) {
@@ -116,11 +118,11 @@ static void summary_fill(struct gx_run *run)
 }
 
 uint64_t gx_run_staging_bytes(const struct gx_schema *schema, uint32_t site_count,
-                              uint32_t shard_bytes)
+                              uint32_t shard_bytes, uint32_t workers)
 {
     struct gx_run run = {0};
     struct cutter c = {0};
-    if (run_fill(&run, schema, site_count, 0, shard_bytes) == 0)
+    if (run_fill(&run, schema, site_count, 0, shard_bytes, workers) == 0)
         cut_run(&c, &run);
     free(run.fragments);
     return c.used + sizeof(run) + schema->fragment_count * sizeof(*run.fragments);
@@ -134,7 +136,7 @@ struct gx_run *gx_run_create(const struct gx_schema *schema, const struct gx_cor
         return NULL;
     struct cutter sum = {0}, c = {0};
     if (run_fill(run, schema, config->links.site_count, config->links.self,
-                 config->links.shard_bytes) != 0 ||
+                 config->links.shard_bytes, config->links.workers) != 0 ||
         arena_bytes < run->layout.bytes)
         goto failed;
     cut_run(&sum, run);
@@ -160,6 +162,11 @@ void gx_run_destroy(struct gx_run *run)
     free(run->memory);
     free(run->fragments);
     free(run);
+}
+
+void gx_run_yield(struct gx_run *run)
+{
+    run->yields = true;
 }
 
 struct gx_fragment *gx_run_fragment(struct gx_run *run, uint32_t index)

@@ -14,7 +14,7 @@
 
 #include "arena.h"
 #include "core.h"
-#include "transfer/links.h"
+#include "transfer/lanes.h"
 #include "wire/state.h"
 
 #define GX_HELPERS_MAX 16 /* contributions of others that a site sends at once, per run */
@@ -37,7 +37,7 @@ struct gx_own {
     uint64_t round, weight, offset, bytes, offered_ns;
     struct gx_digest digest, base;
     struct gx_source source;
-    struct gx_send *sends[GX_SITES_MAX];
+    struct gx_transfer *sends[GX_SITES_MAX];
     uint32_t done; /* peers that hold it or do not need it */
     struct gx_hash_job hash;
     uint8_t *tail;
@@ -111,6 +111,8 @@ struct gx_fragment {
     uint64_t look_ns;
     uint64_t report_due_ns, want_due_ns;
     uint64_t rounds_member, rounds_left_out, rounds_void, states_fetched;
+    uint32_t seen;     /* sites that were present since this run is attached here … */
+    uint32_t finished; /* … and those that have had the state after `decided` */
     uint64_t held_longest_ns, offered_last_ns;
 };
 
@@ -118,16 +120,18 @@ struct gx_pin {
     bool used, ready;
     uint32_t fragment;
     uint32_t sequence; /* of the trainer's lock when the copy began */
+    uint32_t asked;    /* by these sites, while it was copied */
     uint64_t round;
     struct gx_digest digest;
     uint64_t cursor;
     struct gx_source source;
-    struct gx_send *sends[GX_SITES_MAX];
+    struct gx_transfer *sends[GX_SITES_MAX];
+    uint64_t asked_ns[GX_SITES_MAX]; /* when each of them last did */
     uint8_t *bytes, *tail;
 };
 
 struct gx_helper {
-    struct gx_send *send; /* NULL: free */
+    struct gx_transfer *send; /* NULL: free */
     struct gx_slot *slot;
     uint32_t peer;
 };
@@ -139,13 +143,14 @@ struct gx_run {
     bool trainer;         /* registered and alive */
     bool attached;        /* known to the core */
     uint64_t detached_ns; /* when the trainer went */
+    bool yields;          /* the state that it left is kept no longer */
     enum gx_format format;
     enum gx_digest_kind digest_kind;
     struct gx_schema_summary summary;
     struct gx_arena_layout layout;
     uint8_t *arena;
     uint64_t arena_bytes;
-    uint32_t site_count, self, shard_bytes;
+    uint32_t site_count, self, shard_bytes, workers;
     uint32_t fragment_count;
     struct gx_fragment *fragments;
     struct gx_sink state_sink; /* one incoming state, */

@@ -5,6 +5,7 @@
 #include "transfer/digest.h"
 
 #define PIN_SLICE_BYTES 65536u
+#define PIN_ABSENT_NS 1000000000ull /* five repeats of what it wants */
 
 static struct gx_open open_base(const struct gx_run *run, const struct gx_fragment *f)
 {
@@ -44,7 +45,7 @@ static void own_start(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
     open.base = own->base;
     open.digest = own->digest;
     open.offered_ns = own->offered_ns;
-    own->sends[peer] = gx_links_send(ex->links, peer, &open, &own->source, false, 0, 1, now);
+    own->sends[peer] = gx_lanes_send(ex->lanes, peer, &open, &own->source, false, 0, 1, now);
 }
 
 /* A living trainer's stays until its round is over here: then it got that round's event. A dead one's, as long as it may
@@ -71,36 +72,39 @@ void gx_serve_own_close(struct gx_exchange *ex, struct gx_own *own)
 {
     for (uint32_t p = 0; p < GX_SITES_MAX; p++)
         if (own->sends[p]) {
-            gx_links_send_stop(ex->links, own->sends[p]);
+            gx_lanes_send_stop(ex->lanes, own->sends[p]);
             own->sends[p] = NULL;
         }
     own->hash.bytes = NULL;
     own->state =
-        own->state == GX_OWN_FREE || own->source.packets == 0 ? GX_OWN_FREE : GX_OWN_CLOSING;
+        own->state == GX_OWN_FREE || !gx_source_busy(&own->source) ? GX_OWN_FREE : GX_OWN_CLOSING;
     own->done = 0;
     own->again = own->based = false;
 }
 
-/* Who is not present takes no state; its transfer must not keep the pin from others. */
-static void pin_drop_absent(struct gx_exchange *ex, struct gx_run *run, const struct gx_fragment *f)
+/* Who is not present takes no state; its transfer must not keep the pin from others. Whoever has just asked is present, though
+ * the coordinator's word of it may still be on its way. */
+static void pin_drop_absent(struct gx_exchange *ex, struct gx_run *run, const struct gx_fragment *f,
+                            uint64_t now)
 {
     struct gx_pin *pin = &run->pin;
     if (!pin->used || pin->fragment != gx_fragment_index(run, f) || !f->has_status)
         return;
     for (uint32_t p = 0; p < run->site_count; p++)
-        if (pin->sends[p] && !(f->status.present >> p & 1)) {
-            gx_links_send_stop(ex->links, pin->sends[p]);
+        if (pin->sends[p] && !(f->status.present >> p & 1) &&
+            now > pin->asked_ns[p] + PIN_ABSENT_NS) {
+            gx_lanes_send_stop(ex->lanes, pin->sends[p]);
             pin->sends[p] = NULL;
         }
 }
 
 void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint64_t now)
 {
-    pin_drop_absent(ex, run, f);
+    pin_drop_absent(ex, run, f, now);
     for (uint32_t s = 0; s < 2; s++) {
         struct gx_own *own = &f->own[s];
         bool read = f->reduction.active && f->reduction.record.round == own->round;
-        if (own->state == GX_OWN_CLOSING && own->source.packets == 0)
+        if (own->state == GX_OWN_CLOSING && !gx_source_busy(&own->source))
             own->state = GX_OWN_FREE;
         if (own_over(ex, run, f, own, now) && !read)
             gx_serve_own_close(ex, own);
@@ -110,9 +114,9 @@ void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
             if (peer_wants_own(run, f, own, p) && gx_links_up(ex->links, p))
                 own_start(ex, run, f, own, p, now);
             else if (own->sends[p] && f->status.present >> p & 1)
-                gx_links_send_retry(ex->links, own->sends[p], now);
+                gx_lanes_send_retry(ex->lanes, own->sends[p], now);
             else if (own->sends[p]) { /* a link's slots are for who takes part */
-                gx_links_send_stop(ex->links, own->sends[p]);
+                gx_lanes_send_stop(ex->lanes, own->sends[p]);
                 own->sends[p] = NULL;
             }
         }
@@ -145,12 +149,12 @@ static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment 
     if (!free_helper)
         return;
     struct gx_open open = slot->sink.open;
-    if (slot->source.packets == 0 && slot->source.sends == 0)
+    if (!gx_source_busy(&slot->source) && slot->source.sends == 0)
         gx_source_init(&slot->source, slot->sink.staging, open.bytes, run->shard_bytes, slot->tail);
     /* Every site has its own range of rows, the owner the first. */
     uint32_t holder = 1 + (run->self > report->want_owner ? run->self - 1 : run->self);
     free_helper->send =
-        gx_links_send(ex->links, peer, &open, &slot->source, true, holder, run->site_count, now);
+        gx_lanes_send(ex->lanes, peer, &open, &slot->source, true, holder, run->site_count, now);
     free_helper->slot = slot;
     free_helper->peer = peer;
 }
@@ -160,7 +164,7 @@ void gx_serve_helpers_close(struct gx_exchange *ex, struct gx_run *run, const st
     for (uint32_t i = 0; i < GX_HELPERS_MAX; i++) {
         struct gx_helper *h = &run->helpers[i];
         if (h->send && (!slot || h->slot == slot)) {
-            gx_links_send_stop(ex->links, h->send);
+            gx_lanes_send_stop(ex->lanes, h->send);
             h->send = NULL;
         }
     }
@@ -173,10 +177,10 @@ void gx_serve_pin_close(struct gx_exchange *ex, struct gx_run *run)
     struct gx_pin *pin = &run->pin;
     for (uint32_t p = 0; p < GX_SITES_MAX; p++)
         if (pin->sends[p]) {
-            gx_links_send_stop(ex->links, pin->sends[p]);
+            gx_lanes_send_stop(ex->lanes, pin->sends[p]);
             pin->sends[p] = NULL;
         }
-    pin->used = pin->source.packets != 0; /* until the port is done with it */
+    pin->used = gx_source_busy(&pin->source); /* until the port is done with it */
     pin->ready = pin->used;
 }
 
@@ -185,7 +189,7 @@ static bool pin_idle(const struct gx_pin *pin)
     for (uint32_t p = 0; p < GX_SITES_MAX; p++)
         if (pin->sends[p])
             return false;
-    return pin->source.packets == 0;
+    return !gx_source_busy(&pin->source);
 }
 
 static void pin_send(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
@@ -200,7 +204,7 @@ static void pin_send(struct gx_exchange *ex, struct gx_run *run, struct gx_fragm
     open.format = GX_FP32;
     open.digest = pin->digest;
     open.offered_ns = now;
-    pin->sends[peer] = gx_links_send(ex->links, peer, &open, &pin->source, false, 0, 1, now);
+    pin->sends[peer] = gx_lanes_send(ex->lanes, peer, &open, &pin->source, false, 0, 1, now);
 }
 
 static uint32_t state_sequence(const struct gx_run *run, const struct gx_fragment *f)
@@ -215,28 +219,46 @@ static void pin_state(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
 {
     struct gx_pin *pin = &run->pin;
     uint32_t index = gx_fragment_index(run, f);
-    if (!run->trainer)
-        return;
+    pin->asked_ns[peer] = now;
     uint32_t sequence = state_sequence(run, f);
     bool current = pin->used && pin->fragment == index && pin->round == f->applied &&
                    gx_digest_equal(&pin->digest, &f->state);
     if (current && pin->ready && !pin->sends[peer]) {
         pin_send(ex, run, f, peer, now);
+    } else if (current && !pin->ready) {
+        pin->asked |= 1u << peer;
     } else if (!current && !(pin->used && !pin_idle(pin)) && !(sequence & 1)) {
         *pin = (struct gx_pin){.used = true,
                                .fragment = index,
                                .sequence = sequence,
+                               .asked = 1u << peer,
                                .round = f->applied,
                                .digest = f->state,
                                .bytes = pin->bytes,
                                .tail = pin->tail};
+        pin->asked_ns[peer] = now;
     }
+}
+
+/* A trainer's last state outlives it as its contributions do: until every site that took part has had it, no longer than a
+ * deadline unless it is on its way. `finished` has this site once the coordinator knows what the others can get here. */
+bool gx_serve_state_needed(const struct gx_exchange *ex, const struct gx_run *run,
+                           const struct gx_fragment *f)
+{
+    const struct gx_status *s = &f->status;
+    uint64_t round = f->publishing ? f->publish_round : f->applied;
+    if (run->yields || !(f->has_state || f->publishing) || !f->has_status || f->refused ||
+        f->decided == 0 || round < f->decided)
+        return false;
+    bool sending = false;
+    for (uint32_t p = 0; p < run->site_count; p++)
+        sending |= run->pin.sends[p] != NULL;
+    uint32_t lack = (s->present & ~s->state_sites) | (f->seen & ~f->finished);
+    return lack && (sending || ex->now_ns < run->detached_ns + ex->config.deadline_ns);
 }
 
 void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now)
 {
-    (void)ex;
-    (void)now;
     struct gx_pin *pin = &run->pin;
     struct gx_fragment *f = &run->fragments[pin->fragment];
     uint64_t left = f->state_bytes - pin->cursor;
@@ -248,6 +270,9 @@ void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now)
     } else if (pin->cursor == f->state_bytes) {
         gx_source_init(&pin->source, pin->bytes, f->state_bytes, run->shard_bytes, pin->tail);
         pin->ready = true;
+        for (uint32_t peer = 0; peer < GX_SITES_MAX; peer++)
+            if (pin->asked >> peer & 1)
+                pin_send(ex, run, f, peer, now);
     }
 }
 
@@ -280,6 +305,10 @@ static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_f
     own->sends[peer] = NULL;
     if (answer == GX_ANSWER_HELD)
         gx_trace_went(ex, run, f, own->round, peer, now);
+    if (answer == GX_ANSWER_AGAIN) {
+        gx_exchange_touch(ex, f);
+        return;
+    }
     if (answer == GX_ANSWER_BAD) {
         /* Either the trainer changed the bytes, or a corruption passed the checks: the digest tells. */
         if (own->state == GX_OWN_READY && !own->again) {
@@ -296,11 +325,9 @@ static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_f
     gx_exchange_touch(ex, f);
 }
 
-void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_send *send,
+void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_transfer *send,
                      enum gx_answer answer, enum gx_reason reason, uint64_t now)
 {
-    if (answer == GX_ANSWER_OPEN || answer == GX_ANSWER_NOT_READY)
-        return;
     for (uint32_t i = 0; i < GX_RUNS_MAX; i++) {
         struct gx_run *run = ex->runs[i];
         for (uint32_t k = 0; run && k < run->fragment_count; k++)

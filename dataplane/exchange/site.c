@@ -31,13 +31,23 @@ void gx_site_adopt(struct gx_exchange *ex, struct gx_run *run, struct gx_fragmen
     gx_exchange_touch(ex, f);
 }
 
+/* The state that a trainer left is that of its last publish, unless it, or gxd, was about to write another. */
+static bool state_whole(const struct gx_run *run, const struct gx_fragment *f)
+{
+    uint32_t sequence = __atomic_load_n(
+        &gx_run_header(run)->state_sequence[gx_fragment_index(run, f)], __ATOMIC_ACQUIRE);
+    return f->fetch.state != GX_FETCH_COPYING && !(sequence & 1) && (f->publishing || !f->awaited);
+}
+
 void gx_site_detach(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f)
 {
+    if (!state_whole(run, f))
+        f->has_state = f->publishing = false;
     abort_reduction(f);
     f->fetch.told = false;
     gx_fetch_stop(ex, run, f);
     f->want = GX_WANT_NOTHING;
-    f->publishing = f->behind = false;
+    f->behind = false;
     for (uint32_t s = 0; s < 2; s++)
         if (f->own[s].state == GX_OWN_HASHING ||
             (f->own[s].state == GX_OWN_READY && !f->own[s].based))
@@ -61,7 +71,7 @@ static void epoch_enter(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
                      (own->state == GX_OWN_READY && f->has_state && own->round == f->applied + 1);
         for (uint32_t p = 0; p < GX_SITES_MAX && stays; p++)
             if (own->sends[p]) {
-                gx_links_send_stop(ex->links, own->sends[p]);
+                gx_lanes_send_stop(ex->lanes, own->sends[p]);
                 own->sends[p] = NULL;
             }
         own->done = 0;
@@ -136,6 +146,8 @@ void gx_site_status(struct gx_exchange *ex, struct gx_run *run, const struct gx_
     uint32_t came = s->present & ~f->status.present; /* with a new trainer, and nothing held */
     f->own[0].done &= ~came;
     f->own[1].done &= ~came;
+    f->seen |= s->present;
+    f->finished = (s->decided == f->decided ? f->finished & ~came : 0) | s->state_sites;
     f->has_status = true;
     f->status_order = order;
     f->status = *s;
@@ -350,7 +362,7 @@ static bool stuck(const struct gx_run *run, struct gx_fragment *f, uint64_t roun
 {
     uint64_t done = 0;
     for (uint32_t i = 0; i < run->site_count; i++)
-        done += f->slots[round & 1][i].sink.blocks_done;
+        done += gx_sink_blocks_done(&f->slots[round & 1][i].sink);
     if (!f->stuck_ns || done != f->stuck_done) {
         f->stuck_ns = now;
         f->stuck_done = done;
@@ -478,7 +490,7 @@ void gx_site_report(const struct gx_exchange *ex, const struct gx_run *run,
     p->flags =
         (uint8_t)((run->trainer ? GX_REPORT_TRAINER : 0) | (ex->leaving ? GX_REPORT_LEAVING : 0) |
                   (f->behind ? GX_REPORT_BEHIND : 0) |
-                  (f->has_state && run->trainer ? GX_REPORT_STATE : 0) |
+                  (f->has_state ? GX_REPORT_STATE : 0) |
                   (fetching ? GX_REPORT_FETCHING : 0));
     p->applied = f->applied;
     p->state = f->state;

@@ -53,23 +53,30 @@ extern const struct gx_format_kernel gx_format_avx512;
 #define GX_INT8_MAX 127
 #define GX_E3M0_ZERO 7u
 
+/* nvcc compiles these for the device too. */
+#ifdef __CUDACC__
+#define GX_FORMAT_INLINE static inline __host__ __device__
+#else
+#define GX_FORMAT_INLINE static inline
+#endif
+
 /* int8: the scale byte of a block whose largest magnitude has these bits. Rounding up at 127.5/64
  * keeps every quotient at or below 127. */
-static inline uint32_t gx_int8_scale(uint32_t abs_bits_max)
+GX_FORMAT_INLINE uint32_t gx_int8_scale(uint32_t abs_bits_max)
 {
     uint32_t e = (abs_bits_max + 0x10000u) >> 23;
     return e < GX_SCALE_MAX ? e : GX_SCALE_MAX;
 }
 
 /* int8: the bits of the step 2^(E-133); below E = 7 it is a subnormal number. */
-static inline uint32_t gx_int8_step_bits(uint32_t scale)
+GX_FORMAT_INLINE uint32_t gx_int8_step_bits(uint32_t scale)
 {
     return scale > 6 ? (scale - 6) << 23 : 0x10000u << scale;
 }
 
 /* int8: 2^(133-E) as the product of two powers of two, since 2^133 is no FP32 number. Both products
  * are exact unless the result is far below half a step. */
-static inline void gx_int8_inverse_bits(uint32_t scale, uint32_t bits[2])
+GX_FORMAT_INLINE void gx_int8_inverse_bits(uint32_t scale, uint32_t bits[2])
 {
     uint32_t high = scale < 6 ? 6 - scale : 0;
     bits[0] = (127 + 133 - scale - high) << 23;
@@ -77,19 +84,19 @@ static inline void gx_int8_inverse_bits(uint32_t scale, uint32_t bits[2])
 }
 
 /* e3m0: the exponent of a magnitude, ties up. */
-static inline uint32_t gx_e3m0_exponent(uint32_t abs_bits)
+GX_FORMAT_INLINE uint32_t gx_e3m0_exponent(uint32_t abs_bits)
 {
     return (abs_bits + 0x400000u) >> 23;
 }
 
-static inline uint32_t gx_e3m0_scale(uint32_t abs_bits_max)
+GX_FORMAT_INLINE uint32_t gx_e3m0_scale(uint32_t abs_bits_max)
 {
     uint32_t e = gx_e3m0_exponent(abs_bits_max);
     return e < GX_SCALE_MAX ? e : GX_SCALE_MAX;
 }
 
 /* e3m0: the bits of the magnitude of code c (0 to 7) under scale E. */
-static inline uint32_t gx_e3m0_magnitude_bits(uint32_t scale, uint32_t c)
+GX_FORMAT_INLINE uint32_t gx_e3m0_magnitude_bits(uint32_t scale, uint32_t c)
 {
     return c == GX_E3M0_ZERO || scale <= c ? 0 : (scale - c) << 23;
 }

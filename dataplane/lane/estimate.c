@@ -3,6 +3,7 @@
 #include <math.h>
 
 #define RTT_PERIOD_NS 10000000000ull
+#define STANDING_PERIOD_MIN_NS 10000000ull /* a busy host is slow for some ms, too */
 #define MEMORY_PACKETS 20000.0
 #define COLD_PACKETS 1000.0
 #define BURST_MAX 100000.0 /* a peer may say anything; the depth of interleaving follows from it */
@@ -11,7 +12,10 @@ static void standing_learn(struct gx_estimate *estimate, uint64_t sample_ns, uin
 {
     uint64_t *standing = estimate->standing_ns;
 
-    if (now - estimate->standing_period_ns >= estimate->rtt_ns) {
+    uint64_t period_ns =
+        estimate->rtt_ns > STANDING_PERIOD_MIN_NS ? estimate->rtt_ns : STANDING_PERIOD_MIN_NS;
+
+    if (now - estimate->standing_period_ns >= period_ns) {
         estimate->standing_period_ns = now;
         standing[1] = standing[0];
         standing[0] = 0;

@@ -26,7 +26,7 @@ void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t 
 void gx_estimate_totals(struct gx_estimate *estimate, uint64_t expected, uint64_t lost,
                         uint64_t bursts);
 uint64_t gx_estimate_rtt_min_ns(const struct gx_estimate *estimate);
-/* The smallest sample of the last one to two round trips: of a path with jitter, what its queue adds; 0: unknown. */
+/* The smallest sample of the last one to two round trips (at least 10 ms): of a path with jitter, what its queue adds; 0: unknown. */
 uint64_t gx_estimate_standing_ns(const struct gx_estimate *estimate);
 
 /* Fewer than 1,000 packets judged: loss and burst say nothing yet. */

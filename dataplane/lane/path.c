@@ -16,7 +16,7 @@
 #define MS 1000000ull
 #define ROUND_MIN_NS (10 * MS)
 #define QUEUE_MIN_NS (4 * MS)
-#define PERIOD_ROUNDS 4 /* the best delivery is that of 4 to 8 round trips */
+#define PERIOD_ROUNDS 7 /* the best delivery is that of 7 to 14 round trips: a probe at least */
 #define START_SHARE 8   /* begins at the ceiling over this */
 #define STALLS_MAX 3
 #define LOSS_MEMORY 1000.0
@@ -204,7 +204,7 @@ static double gain_of(const struct gx_rate_path *path, const struct gx_rate_samp
 
     if (path->mode != CRUISE || !has_queue(path, sample))
         return gain;
-    depth = (double)(sample->standing_ns - path->min_ns) / (double)path->min_ns;
+    depth = (double)(sample->standing_ns - path->min_ns) / (double)round_ns(path);
     gain -= depth / 4;
     return gain > CRUISE_MIN ? gain : CRUISE_MIN;
 }

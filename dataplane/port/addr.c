@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,4 +84,18 @@ bool gx_addr_is_v6(const struct gx_addr *addr)
 
     memcpy(&family, addr->b, sizeof(family));
     return family == AF_INET6;
+}
+
+int gx_addr_shift(struct gx_addr *addr, uint32_t by)
+{
+    size_t at = gx_addr_is_v6(addr) ? offsetof(struct sockaddr_in6, sin6_port)
+                                    : offsetof(struct sockaddr_in, sin_port);
+    uint16_t port;
+
+    memcpy(&port, addr->b + at, sizeof(port));
+    if (ntohs(port) + by > UINT16_MAX)
+        return -ERANGE;
+    port = htons((uint16_t)(ntohs(port) + by));
+    memcpy(addr->b + at, &port, sizeof(port));
+    return 0;
 }

@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,7 +165,6 @@ static int iface_ioctl(const char *iface, unsigned long request, struct ifreq *o
 
     if (fd < 0)
         return -errno;
-    memset(out, 0, sizeof(*out));
     snprintf(out->ifr_name, sizeof(out->ifr_name), "%.*s", IFNAMSIZ - 1, iface);
     ret = ioctl(fd, request, out) ? -errno : 0;
     close(fd);
@@ -172,7 +173,7 @@ static int iface_ioctl(const char *iface, unsigned long request, struct ifreq *o
 
 uint32_t gx_device_iface_mtu(const char *iface)
 {
-    struct ifreq request;
+    struct ifreq request = {0};
 
     return iface_ioctl(iface, SIOCGIFMTU, &request) ? 0 : (uint32_t)request.ifr_mtu;
 }
@@ -183,10 +184,10 @@ void gx_device_mtu_refresh(struct gx_device *device)
 
     if (device->iface[0] && device->kind != GX_DEVICE_NIC)
         mtu = gx_device_iface_mtu(device->iface);
-    if (mtu && mtu < device->frame_mtu)
-        device->mtu = mtu;
-    else if (mtu)
-        device->mtu = device->frame_mtu;
+    if (mtu)
+        /* Other workers look at it. */
+        __atomic_store_n(&device->mtu, mtu < device->frame_mtu ? mtu : device->frame_mtu,
+                         __ATOMIC_RELAXED);
 }
 
 /* The driver connects in start only, and start fails while there is no server. Its handshake runs on a thread of DPDK's,
@@ -210,15 +211,26 @@ static bool memif_up(struct gx_device *device)
     return false;
 }
 
+/* IFF_RUNNING follows the carrier as much as a second later. The carrier itself is asked for only where that matters, since
+ * the kernel answers under its global lock. */
+static bool iface_up(const char *iface)
+{
+    struct ethtool_value carrier = {.cmd = ETHTOOL_GLINK};
+    struct ifreq flags = {0}, request = {.ifr_data = (char *)&carrier};
+
+    if (iface_ioctl(iface, SIOCGIFFLAGS, &flags) || !(flags.ifr_flags & IFF_UP))
+        return false;
+    return (flags.ifr_flags & IFF_RUNNING) ||
+           (!iface_ioctl(iface, SIOCETHTOOL, &request) && carrier.data);
+}
+
 bool gx_device_link_up(struct gx_device *device)
 {
     struct rte_eth_link link = {0};
-    struct ifreq request;
 
     /* Drivers on a kernel interface say "up" whatever happens to it. */
     if (device->iface[0] && device->kind != GX_DEVICE_NIC)
-        return !iface_ioctl(device->iface, SIOCGIFFLAGS, &request) &&
-               (request.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+        return iface_up(device->iface);
     if (device->kind == GX_DEVICE_RING)
         return true;
     if (device->kind == GX_DEVICE_MEMIF)
@@ -226,9 +238,32 @@ bool gx_device_link_up(struct gx_device *device)
     return rte_eth_link_get_nowait(device->port_id, &link) == 0 && link.link_status;
 }
 
+/* The driver would only say "failed to configure xdp socket". */
+static int xdp_check(const struct gx_device *device, char *error, size_t error_bytes)
+{
+    int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0), ret = fd < 0 ? -errno : 0;
+
+    if (fd >= 0)
+        close(fd);
+    if (geteuid() != 0 || ret == -EPERM) {
+        snprintf(error, error_bytes,
+                 "device %s: af_xdp needs root with all capabilities: start gxd as root, or by "
+                 "gxd@.service with its drop-in for AF_XDP",
+                 device->name);
+        return -EPERM;
+    }
+    if (ret)
+        snprintf(error, error_bytes,
+                 "device %s: this kernel has no AF_XDP (%s): use net_af_packet0,iface=%s, or "
+                 "port: {udp: …}",
+                 device->name, strerror(-ret), device->iface);
+    return ret;
+}
+
 static int iface_check(const struct gx_device *device, char *error, size_t error_bytes)
 {
     uint32_t mtu;
+    int ret;
 
     if (device->kind != GX_DEVICE_AF_XDP && device->kind != GX_DEVICE_AF_PACKET)
         return 0;
@@ -237,10 +272,8 @@ static int iface_check(const struct gx_device *device, char *error, size_t error
                  device->name, device->name);
         return -EINVAL;
     }
-    if (device->kind == GX_DEVICE_AF_XDP && geteuid() != 0) {
-        snprintf(error, error_bytes, "device %s: af_xdp needs root", device->name);
-        return -EPERM;
-    }
+    if (device->kind == GX_DEVICE_AF_XDP && (ret = xdp_check(device, error, error_bytes)))
+        return ret;
     mtu = gx_device_iface_mtu(device->iface);
     if (!mtu) {
         snprintf(error, error_bytes,
@@ -483,9 +516,25 @@ static int device_probe(struct gx_device *device, const char *text, char *error,
         device->client = strcmp(role, "server") != 0 && strcmp(role, "master") != 0;
         rte_log_set_level_pattern("pmd.net.memif", RTE_LOG_CRIT);
     }
+    if (device->client && device->queue_count > 1) {
+        snprintf(error, error_bytes,
+                 "device %s: a memif client is started anew when its server comes, which several "
+                 "workers cannot survive: set `workers: 1`, or role=server here",
+                 device->name);
+        return -EINVAL;
+    }
     if (device->kind == GX_DEVICE_AF_XDP)
         xdp_quiet();
+    /* It calls errors that a kernel lacks what only flow rules need, and that no second process listens. */
+    if (device->kind == GX_DEVICE_TAP)
+        rte_log_set_level_pattern("pmd.net.tap", RTE_LOG_CRIT);
     ret = rte_dev_probe(text);
+    if (ret == -EFAULT && gx_device_iface_mtu(device->name)) {
+        snprintf(error, error_bytes,
+                 "device %s: that is an interface of the kernel: write net_af_xdp0,iface=%s",
+                 device->name, device->name);
+        return -EINVAL;
+    }
     if (ret == -EFAULT) { /* no bus knows such a name */
         snprintf(
             error, error_bytes,
@@ -494,8 +543,21 @@ static int device_probe(struct gx_device *device, const char *text, char *error,
             device->name);
         return -ENODEV;
     }
+    if (ret && device->queue_count > 1 && device->kind == GX_DEVICE_AF_XDP) {
+        snprintf(error, error_bytes,
+                 "device %s: cannot be opened with %u queues: %s; `ethtool -l %s` tells how many "
+                 "combined ones %s has: `ethtool -L %s combined %u`, or set `workers: 1`",
+                 device->name, device->queue_count, gx_eal_said(), device->iface, device->iface,
+                 device->iface, device->queue_count);
+        return ret;
+    }
     if (ret)
-        return device_fail(device, "cannot be opened", ret, error, error_bytes);
+        return device_fail(device,
+                           gx_eal_is_pci(text)
+                               ? "cannot be opened (is it bound to vfio-pci? dpdk-devbind.py "
+                                 "--status tells)"
+                               : "cannot be opened",
+                           ret, error, error_bytes);
     if (rte_eth_dev_get_port_by_name(device->name, &device->port_id))
         return device_fail(device, "is no network device", -ENODEV, error, error_bytes);
     return 0;
@@ -572,6 +634,12 @@ static int queue_open(struct gx_device *device, uint16_t queue,
     if (!ret && device->kind == GX_DEVICE_AF_XDP)
         device->wake_fds[queue] = fds_new(before, 0);
     free(before);
+    if (ret && device->kind == GX_DEVICE_AF_XDP)
+        return device_fail(device,
+                           "cannot take the interface's queue: another program (a second gxd?) has "
+                           "it, there is no such queue (start_queue=), or too little memory may be "
+                           "locked (ulimit -l)",
+                           ret, error, error_bytes);
     if (ret)
         return device_fail(device, "receive queue", ret, error, error_bytes);
     /* Never "fast free": it skips the callbacks of external buffers. */
@@ -592,9 +660,12 @@ static int queues_open(struct gx_device *device, const struct gx_device_config *
         return device_fail(device, "says nothing of itself", ret, error, error_bytes);
     snprintf(device->driver, sizeof(device->driver), "%s", info.driver_name);
     if (device->queue_count > info.max_rx_queues || device->queue_count > info.max_tx_queues) {
-        snprintf(error, error_bytes,
-                 "device %s: has %u receive and %u transmit queues, %u are needed", device->name,
-                 info.max_rx_queues, info.max_tx_queues, device->queue_count);
+        snprintf(
+            error, error_bytes,
+            "device %s: has %u receive and %u transmit queues, `workers: %u` needs as many: set "
+            "`workers: %u`",
+            device->name, info.max_rx_queues, info.max_tx_queues, device->queue_count,
+            info.max_rx_queues < info.max_tx_queues ? info.max_rx_queues : info.max_tx_queues);
         return -EINVAL;
     }
     device_offloads(device, &info, &conf);
@@ -650,6 +721,10 @@ int gx_device_open(struct gx_device *device, const struct gx_device_config *conf
         return ret;
     }
     memcpy(device->mac, mac.addr_bytes, sizeof(device->mac));
+    /* The driver tells the MAC of the kernel's end of the tap. With the same one at ours a bridge would keep for its own
+     * host what is for us. */
+    if (device->kind == GX_DEVICE_TAP)
+        device->mac[5] ^= 1;
     device->registered = device->kind == GX_DEVICE_NIC;
     return 0;
 }

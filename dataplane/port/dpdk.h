@@ -6,6 +6,9 @@
  *           copied into one mbuf of the device's own pool, and the owner is released at once.
  * Pressure  room() takes the mbufs for the packets that it promises. What the device does not take waits in `pending`,
  *           and nothing else is sent before it.
+ * Workers   each has a queue of the device, and a struct gx_dpdk. What arrives on the queue of another one is handed over
+ *           in mbufs, by the UDP port; what tells of neighbours goes to all. The first has the device: only it looks
+ *           after its link, and closing it closes all.
  */
 #ifndef GX_PORT_DPDK_H
 #define GX_PORT_DPDK_H
@@ -30,9 +33,14 @@ struct gx_dpdk_slot {
 
 struct gx_dpdk {
     struct gx_port base;
-    struct gx_device device;
+    struct gx_device device; /* of all but the first a copy */
     struct gx_host host;
-    uint16_t queue;
+    uint16_t queue; /* the worker */
+    struct gx_dpdk **team;
+    uint16_t team_count;
+    struct rte_ring *handed; /* frames from the other workers … */
+    int handed_fd;           /* … and the eventfd that tells of them; -1 of a single worker */
+    uint32_t told;           /* workers, a bit each, to whom the last burst handed something */
     uint32_t mtu;
     char lcores[64];
     /* Receiving. */
@@ -63,6 +71,11 @@ struct gx_dpdk {
     bool wakes; /* packets end a sleep */
     uint64_t link_ns;
 };
+
+static inline struct gx_dpdk *gx_dpdk_first(const struct gx_dpdk *d)
+{
+    return d->team[0];
+}
 
 int gx_dpdk_tx_init(struct gx_dpdk *d, char *error, size_t error_bytes);
 void gx_dpdk_tx_fini(struct gx_dpdk *d);

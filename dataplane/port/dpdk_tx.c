@@ -118,15 +118,16 @@ void gx_dpdk_send(struct gx_dpdk *d, struct rte_mbuf *mbuf)
 
 static bool readable(const struct gx_dpdk *d, const struct gx_packet *packet)
 {
+    const struct gx_dpdk *first = gx_dpdk_first(d);
     uintptr_t start = (uintptr_t)packet->payload;
 
     if (!d->device.registered)
         return true;
     for (uint32_t i = 0; i < GX_DPDK_REGIONS_MAX; i++) {
-        size_t bytes = __atomic_load_n(&d->regions[i].bytes, __ATOMIC_ACQUIRE);
+        size_t bytes = __atomic_load_n(&first->regions[i].bytes, __ATOMIC_ACQUIRE);
 
-        if (bytes && start >= d->regions[i].base &&
-            start + packet->payload_bytes <= d->regions[i].base + bytes)
+        if (bytes && start >= first->regions[i].base &&
+            start + packet->payload_bytes <= first->regions[i].base + bytes)
             return true;
     }
     return false;
@@ -293,11 +294,11 @@ static int external_init(struct gx_dpdk *d)
     unsigned count = GX_DPDK_SLOTS + 2 * CACHE;
     char name[32];
 
-    snprintf(name, sizeof(name), "gxh%u", d->device.port_id);
+    snprintf(name, sizeof(name), "gxh%u_%u", d->device.port_id, d->queue);
     d->heads = rte_pktmbuf_pool_create(name, count, CACHE, 0, HEAD_ROOM, socket);
-    snprintf(name, sizeof(name), "gxt%u", d->device.port_id);
+    snprintf(name, sizeof(name), "gxt%u_%u", d->device.port_id, d->queue);
     d->tails = rte_pktmbuf_pool_create(name, count, CACHE, 0, 0, socket);
-    snprintf(name, sizeof(name), "gxg%u", d->device.port_id);
+    snprintf(name, sizeof(name), "gxg%u_%u", d->device.port_id, d->queue);
     d->gone = rte_ring_create(name, 2 * GX_DPDK_SLOTS, socket, RING_F_SC_DEQ);
     d->slots = calloc(GX_DPDK_SLOTS, sizeof(d->slots[0]));
     d->free_slots = calloc(GX_DPDK_SLOTS, sizeof(d->free_slots[0]));

@@ -1,11 +1,17 @@
 #include "port/eal.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/mman.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -116,36 +122,78 @@ static void cpus_allowed(char *out, size_t out_bytes)
 
 /* ---- huge pages ---- */
 
-static uint64_t huge_free_kib(const char *directory)
+static uint64_t huge_count(const char *directory, const char *name)
 {
     char path[512];
-    unsigned long long pages = 0, kib = 0;
+    unsigned long long pages = 0;
     FILE *file;
 
-    if (sscanf(directory, "hugepages-%llukB", &kib) != 1)
-        return 0;
-    snprintf(path, sizeof(path), HUGE_SYS "/%s/free_hugepages", directory);
+    snprintf(path, sizeof(path), HUGE_SYS "/%s/%s", directory, name);
     file = fopen(path, "r");
     if (!file)
         return 0;
     if (fscanf(file, "%llu", &pages) != 1)
         pages = 0;
     fclose(file);
-    return pages * kib;
+    return pages;
 }
 
-static bool huge_enough(uint32_t memory_mib)
+/* KiB of these pages that nobody has and nobody has reserved. */
+static uint64_t huge_free_kib(const char *directory, uint64_t page_kib)
 {
+    uint64_t pages = huge_count(directory, "free_hugepages");
+    uint64_t reserved = huge_count(directory, "resv_hugepages");
+
+    return pages > reserved ? (pages - reserved) * page_kib : 0;
+}
+
+/* Whether so much can really be had: a container may be allowed less than there is. EAL finds that out when it can no longer
+ * do without. */
+static bool huge_try(uint64_t kib, uint64_t page_kib)
+{
+    int size = (int)((uint32_t)__builtin_ctzll(page_kib * 1024) << MAP_HUGE_SHIFT);
+    void *at = mmap(NULL, kib * 1024, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | size, -1, 0);
+    bool had;
+
+    if (at == MAP_FAILED)
+        return false;
+    had = !madvise(at, kib * 1024, MADV_POPULATE_WRITE) || errno == EINVAL; /* before 5.14 */
+    munmap(at, kib * 1024);
+    return had;
+}
+
+/* Of the pages of all sizes together, as EAL takes them. */
+static uint64_t huge_sum_kib(uint64_t wanted_kib, bool try)
+{
+    uint64_t sum = 0, page_kib, kib;
     DIR *directory = opendir(HUGE_SYS);
-    uint64_t kib = 0;
 
     if (!directory)
-        return false;
-    /* EAL takes what it is asked for from all sizes together. */
-    for (struct dirent *entry; (entry = readdir(directory));)
-        kib += huge_free_kib(entry->d_name);
+        return 0;
+    for (struct dirent *entry; sum < wanted_kib && (entry = readdir(directory));) {
+        if (sscanf(entry->d_name, "hugepages-%" SCNu64 "kB", &page_kib) != 1 || !page_kib)
+            continue;
+        kib = huge_free_kib(entry->d_name, page_kib);
+        if (kib > wanted_kib - sum)
+            kib = (wanted_kib - sum + page_kib - 1) / page_kib * page_kib;
+        if (kib && (!try || huge_try(kib, page_kib)))
+            sum += kib;
+    }
     closedir(directory);
-    return kib >= (uint64_t)memory_mib * 1024;
+    return sum;
+}
+
+/* Those that start at once go on one after the other then: what is free for one is gone when another has taken it. */
+static bool huge_enough(uint32_t memory_mib, int runtime_fd)
+{
+    uint64_t kib = (uint64_t)memory_mib * 1024;
+
+    if (geteuid() != 0 || huge_sum_kib(kib, false) < kib)
+        return false;
+    if (runtime_fd >= 0)
+        flock(runtime_fd, LOCK_EX);
+    return huge_sum_kib(kib, true) >= kib;
 }
 
 /* EAL makes a directory for its files even when it is told to have none. */
@@ -160,6 +208,33 @@ static void runtime_directory(char *out, size_t out_bytes)
     snprintf(out, out_bytes, "%s", base);
 }
 
+bool gx_eal_is_pci(const char *device)
+{
+    static const char shape[] = "xxxx:xx:xx.x";
+    size_t i = 0;
+
+    for (; shape[i]; i++)
+        if (shape[i] == 'x' ? !isxdigit((unsigned char)device[i]) : device[i] != shape[i])
+            return false;
+    return device[i] == '\0' || device[i] == ',';
+}
+
+static int pci_add(const struct gx_eal_config *config, char *error, size_t error_bytes)
+{
+    uint32_t count = 0;
+    int ret = 0;
+
+    for (uint32_t i = 0; !ret && i < config->device_count; i++) {
+        if (!gx_eal_is_pci(config->devices[i]))
+            continue;
+        count++;
+        ret = arg_add("--allow=%s", config->devices[i], error, error_bytes);
+    }
+    if (!ret && !count)
+        ret = arg_add("%s", "--no-pci", error, error_bytes);
+    return ret;
+}
+
 static int args_make(const struct gx_eal_config *config, char *error, size_t error_bytes)
 {
     uint32_t memory_mib = config->memory_mib ? config->memory_mib : MEMORY_MIB;
@@ -168,7 +243,6 @@ static int args_make(const struct gx_eal_config *config, char *error, size_t err
 
     eal.argc = 0;
     eal.text_bytes = 0;
-    eal.huge = geteuid() == 0 && huge_enough(memory_mib);
     snprintf(number, sizeof(number), "%u", memory_mib);
     if (config->lcores && config->lcores[0])
         snprintf(cpus, sizeof(cpus), "%s", config->lcores);
@@ -194,46 +268,75 @@ static int args_make(const struct gx_eal_config *config, char *error, size_t err
         ret = arg_add("%s", "--no-shconf", error, error_bytes);
     if (!ret)
         ret = arg_add("--file-prefix=%s", "gx", error, error_bytes);
-    if (!ret && !config->pci)
-        ret = arg_add("%s", "--no-pci", error, error_bytes);
-    for (uint32_t i = 0; !ret && i < config->vdev_count; i++)
-        ret = arg_add("--vdev=%s", config->vdevs[i], error, error_bytes);
+    if (!ret)
+        ret = pci_add(config, error, error_bytes);
     if (!ret && config->extra)
         ret = extra_add(config->extra, error, error_bytes);
     eal.argv[eal.argc] = NULL;
     return ret;
 }
 
+/* EAL makes BASE/dpdk and BASE/dpdk/gx one after the other. Whoever is at it holds a shared lock on BASE, and they are removed
+ * only where nobody is: the last of several that start at once. */
+static int runtime_enter(const char *base)
+{
+    int fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0)
+        flock(fd, LOCK_SH);
+    return fd;
+}
+
+static void runtime_leave(const char *base, int fd)
+{
+    char path[ARG_BYTES_MAX + 16];
+
+    if (fd < 0)
+        return;
+    if (!flock(fd, LOCK_EX | LOCK_NB)) {
+        snprintf(path, sizeof(path), "%s/dpdk/gx", base);
+        rmdir(path); /* both only when empty */
+        snprintf(path, sizeof(path), "%s/dpdk", base);
+        rmdir(path);
+    }
+    close(fd);
+}
+
 int gx_eal_init(const struct gx_eal_config *config, char *error, size_t error_bytes)
 {
-    char base[ARG_BYTES_MAX], path[ARG_BYTES_MAX + 16];
+    char base[ARG_BYTES_MAX];
     cpu_set_t cpus;
     bool have_cpus;
-    int ret;
+    int runtime_fd, ret;
 
     if (eal.started)
         return 0;
-    ret = args_make(config, error, error_bytes);
-    if (ret)
-        return ret;
     runtime_directory(base, sizeof(base));
     if (geteuid() != 0)
         setenv("XDG_RUNTIME_DIR", base, 1);
+    runtime_fd = runtime_enter(base);
+    eal.huge = huge_enough(config->memory_mib ? config->memory_mib : MEMORY_MIB, runtime_fd);
+    ret = args_make(config, error, error_bytes);
+    if (ret) {
+        runtime_leave(base, runtime_fd);
+        return ret;
+    }
     have_cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0;
     log_open();
-    if (rte_eal_init(eal.argc, eal.argv) < 0) {
+    ret = rte_eal_init(eal.argc, eal.argv);
+    runtime_leave(base, runtime_fd);
+    if (ret < 0) {
         ret = rte_errno ? -rte_errno : -EIO;
-        snprintf(error, error_bytes, "DPDK does not start: %s%s%s", strerror(-ret),
-                 eal.said[0] ? "; " : "", eal.said);
+        snprintf(error, error_bytes, "DPDK does not start: %s%s%s; %s", strerror(-ret),
+                 eal.said[0] ? "; " : "", eal.said,
+                 eal.huge && ret == -ENOMEM
+                     ? "somebody else took the huge pages just now? try again"
+                     : "look at `lcores:` and `eal:` in the config");
         return ret;
     }
     eal.started = true;
     if (have_cpus)
         sched_setaffinity(0, sizeof(cpus), &cpus);
-    snprintf(path, sizeof(path), "%s/dpdk/gx", base);
-    rmdir(path); /* empty: see above */
-    snprintf(path, sizeof(path), "%s/dpdk", base);
-    rmdir(path);
     return 0;
 }
 

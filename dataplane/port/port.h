@@ -59,6 +59,7 @@ struct gx_port_stats {
     uint64_t rx_missed;         /* dropped by driver or kernel before us: no room */
     uint64_t address_conflicts; /* times that another host claimed our address */
     bool link_down;
+    bool gateway_lost; /* it is needed, and does not answer */
 };
 
 struct gx_port_ops;
@@ -105,6 +106,12 @@ extern const struct gx_port_ops gx_port_dpdk; /* only in a build with DPDK */
  * permitted. */
 int gx_port_open(const struct gx_port_config *config, struct gx_port **port, char *error,
                  size_t error_bytes);
+/* What gx_ports_open() does with a device; only in a build with DPDK. */
+int gx_dpdk_ports_open(const struct gx_port_config *config, struct gx_port **ports, uint32_t count,
+                       char *error, size_t error_bytes);
+/* One port for each of `count` workers, all of one device, or at UDP port, port + 1, … */
+int gx_ports_open(const struct gx_port_config *config, struct gx_port **ports, uint32_t count,
+                  char *error, size_t error_bytes);
 /* Binds the release upcall and starts the port in the calling thread. */
 int gx_port_start(struct gx_port *port, void (*release)(void *ctx, uint32_t owner), void *ctx);
 
@@ -113,5 +120,7 @@ int gx_addr_parse(struct gx_addr *out, const char *text);
 /* The same form; `out` has GX_PORT_TEXT_MAX bytes. Returns out. */
 const char *gx_addr_format(const struct gx_addr *addr, char *out);
 bool gx_addr_is_v6(const struct gx_addr *addr);
+/* The same host, its port plus `by`. -ERANGE: there is no such port. */
+int gx_addr_shift(struct gx_addr *addr, uint32_t by);
 
 #endif

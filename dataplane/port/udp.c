@@ -24,6 +24,17 @@ static int buffer_enlarge(int fd, int force, int option, uint64_t wanted)
     return bytes;
 }
 
+/* Never fragmented, neither here nor on the way: a packet that is too large is lost, which the lanes find out (lane/mtu.h).
+ * Nor does the kernel believe ICMP messages about the path, which anybody can send. */
+static void never_fragment(int fd, int family)
+{
+    int v4 = IP_PMTUDISC_PROBE, v6 = IPV6_PMTUDISC_PROBE;
+
+    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4)); /* also for ::ffff:a.b.c.d */
+    if (family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+}
+
 static bool option_on(int fd, int option, int value)
 {
     return setsockopt(fd, SOL_UDP, option, &value, sizeof(value)) == 0;
@@ -65,6 +76,7 @@ int gx_udp_open(struct gx_udp *udp, const struct gx_port_config *config, char *e
     }
     if (udp->family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    never_fragment(fd, udp->family);
     ret = bind_patiently(fd, &addr);
     if (ret) {
         snprintf(error, error_bytes, "cannot bind UDP %s: %s%s", config->address, strerror(-ret),

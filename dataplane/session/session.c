@@ -24,6 +24,19 @@ void gx_handshake_init(struct gx_handshake *handshake, uint32_t peer, const stru
     handshake->retry_wait_ns = GX_HELLO_RETRY_MIN_NS;
 }
 
+void gx_handshake_end(struct gx_handshake *handshake)
+{
+    for (uint32_t slot = 0; slot < GX_SESSION_SLOTS; slot++)
+        handshake->sessions[slot].live = false;
+    handshake->current = GX_SESSION_NONE;
+}
+
+void gx_handshake_dial(struct gx_handshake *handshake, bool dials, uint64_t now)
+{
+    handshake->retry_ns = dials ? now : UINT64_MAX;
+    handshake->retry_wait_ns = GX_HELLO_RETRY_MIN_NS;
+}
+
 struct gx_session *gx_handshake_current(struct gx_handshake *handshake)
 {
     return handshake->current == GX_SESSION_NONE ? NULL : &handshake->sessions[handshake->current];
@@ -186,6 +199,7 @@ static bool establish(struct gx_handshake *handshake, const struct gx_local *loc
     handshake->heard_ns = now;
     handshake->refused = GX_REASON_NONE;
     handshake->peer_mtu = hello->mtu;
+    handshake->peer_workers = hello->workers != 0 ? hello->workers : 1;
     handshake->retry_wait_ns = GX_HELLO_RETRY_MIN_NS;
     handshake->retry_ns = now + GX_SILENCE_NS;
     if (!session->confirmed)
@@ -261,9 +275,7 @@ static enum gx_hello_effect refuse(struct gx_handshake *handshake, const struct 
     describe(handshake, local, hello);
     if (local->secure || reason == GX_REASON_KEY)
         return GX_HELLO_DOUBTED;
-    for (uint32_t slot = 0; slot < GX_SESSION_SLOTS; slot++)
-        handshake->sessions[slot].live = false;
-    handshake->current = GX_SESSION_NONE;
+    gx_handshake_end(handshake);
     return GX_HELLO_REFUSED;
 }
 
@@ -371,7 +383,8 @@ static size_t hello_write(struct gx_handshake *handshake, const struct gx_local 
         .site_idx = local->self,
         .site_count = local->site_count,
         .mtu = local->mtu,
-        .workers = 1,
+        .workers = local->workers != 0 ? local->workers : 1,
+        .lane = local->lane,
     };
     struct gx_header head = {.type = GX_TYPE_HELLO, .clock_us = (uint32_t)(now / 1000)};
     size_t bytes;

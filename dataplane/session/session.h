@@ -71,7 +71,8 @@ struct gx_local {
     uint8_t list_digest[GX_HELLO_DIGEST_BYTES];
     uint64_t incarnation;
     uint32_t mtu;
-    uint32_t lane; /* goes into every key */
+    uint32_t workers;
+    uint32_t lane; /* of this session layer: a hello of another one is not for it */
     bool secure;   /* `psk` holds */
     struct gx_psk psk;
     struct gx_random random;
@@ -89,6 +90,7 @@ struct gx_handshake {
     enum gx_reason refused;
     char difference[GX_DIFFERENCE_BYTES]; /* what differs, for people, when refused */
     uint32_t peer_mtu;
+    uint32_t peer_workers;
 
     uint32_t pending;      /* slot of the pending key; GX_SESSION_NONE: not drawn */
     uint64_t pending_ns;   /* when it was first sent; 0: not yet */
@@ -119,6 +121,10 @@ enum gx_hello_effect {
 
 void gx_handshake_init(struct gx_handshake *handshake, uint32_t peer, const struct gx_addr *dial,
                        uint64_t now);
+/* No session is live any more. */
+void gx_handshake_end(struct gx_handshake *handshake);
+/* From now on it dials of its own accord, or only answers. */
+void gx_handshake_dial(struct gx_handshake *handshake, bool dials, uint64_t now);
 
 /* Could this packet be what its hello says it is? The checksum of mode none; a tag of mode psk can only be looked at with
  * the peer's name (gx_handshake_rx() does). */

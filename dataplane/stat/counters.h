@@ -1,5 +1,6 @@
-/* gx_counters: all counters of one gxd, made from api/counters.def. One writer (the worker; main writes its own
- * rows), any number of readers that map the file. A torn read is harmless: every value is one aligned u64. */
+/* gx_counters: all counters of one worker, made from api/counters.def. One writer (the worker; in worker 0's main writes
+ * rows of its own), any number of readers: worker 0, and whoever maps the file. Every value is one aligned u64, read and
+ * written as a whole (relaxed); no two belong together. */
 #ifndef GX_STAT_COUNTERS_H
 #define GX_STAT_COUNTERS_H
 
@@ -30,7 +31,16 @@ struct gx_counters {
     uint64_t link[GX_SITES_MAX][GX_LINK_COUNTER_COUNT];
 };
 
-#define GX_COUNT(counters, name, n) ((counters)->site[GX_SITE_##name] += (n))
-#define GX_COUNT_LINK(counters, peer, name, n) ((counters)->link[peer][GX_LINK_##name] += (n))
+#define GX_COUNTER_READ(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)
+/* By its one writer: no locked instruction. */
+#define GX_COUNTER_ADD(counter, n)                                                                 \
+    __atomic_store_n(&(counter), (counter) + (uint64_t)(n), __ATOMIC_RELAXED)
+#define GX_COUNT(counters, name, n) GX_COUNTER_ADD((counters)->site[GX_SITE_##name], n)
+#define GX_COUNT_LINK(counters, peer, name, n)                                                     \
+    GX_COUNTER_ADD((counters)->link[peer][GX_LINK_##name], n)
+
+/* Adds another worker's: totals and what is allowed are sums, the longest loop is that of all, the heartbeat the oldest; every other gauge
+ * stays `sum`'s, which is worker 0's. */
+void gx_counters_add(struct gx_counters *sum, const struct gx_counters *more);
 
 #endif

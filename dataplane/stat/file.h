@@ -11,6 +11,7 @@
 #include "gx.h"
 #include "stat/counters.h"
 #include "stat/view.h"
+#include "wire/header.h"
 
 #define GX_STAT_MAGIC 0x3074617473786700ull
 #define GX_STAT_VERSION_MAJOR 1u
@@ -39,10 +40,15 @@ struct gx_stat_file {
     uint64_t rate_bps;
     uint64_t mtu;
     uint64_t shard_bytes;
+    uint64_t worker_count;
     char site_names[GX_SITES_MAX][GX_NAME_MAX];
     char site_addresses[GX_SITES_MAX][64];
     char port[64]; /* what the port really is, e.g. "udp 127.0.0.1:7440 (io_uring, GSO, GRO)" */
-    struct gx_counters counters;
+    /* One block per worker. `counters` is worker 0's; in a reader's copy it may be the sum (gx_counters_add()). */
+    union {
+        struct gx_counters counters;
+        struct gx_counters workers[GX_WORKERS_MAX];
+    };
     struct gx_view view;
     struct gx_stat_error errors[GX_STAT_ERRORS];
 };

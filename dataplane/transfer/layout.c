@@ -25,6 +25,20 @@ uint32_t gx_layout_k_max(uint64_t bytes, uint32_t shard_bytes)
     return bytes <= (uint64_t)(GX_SMALL_SHARDS - 1) * shard_bytes ? GX_K_SMALL : GX_K;
 }
 
+uint64_t gx_layout_part(uint64_t bytes, uint32_t shard_bytes, uint32_t part, uint32_t parts,
+                        uint64_t *part_bytes)
+{
+    uint64_t shards = (bytes + shard_bytes - 1) / shard_bytes, start, end;
+
+    *part_bytes = 0;
+    if (part >= parts || shards < parts)
+        return 0;
+    start = shards * part / parts * shard_bytes;
+    end = shards * (part + 1) / parts * shard_bytes;
+    *part_bytes = (end < bytes ? end : bytes) - start;
+    return start;
+}
+
 uint32_t gx_layout_k(const struct gx_layout *layout, uint32_t block)
 {
     return layout->k_small + (block < layout->large_count);

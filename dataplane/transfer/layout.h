@@ -29,4 +29,9 @@ uint32_t gx_layout_first(const struct gx_layout *layout,
                          uint32_t block); /* first shard of the block */
 uint32_t gx_layout_block_of(const struct gx_layout *layout, uint32_t shard);
 
+/* The range of part `part` of `parts`: whole shards, equal within one, the last part with the short shard. Returns its
+ * first byte; *part_bytes is 0 when there are fewer shards than parts, or no such part. */
+uint64_t gx_layout_part(uint64_t bytes, uint32_t shard_bytes, uint32_t part, uint32_t parts,
+                        uint64_t *part_bytes);
+
 #endif

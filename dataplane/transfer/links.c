@@ -42,7 +42,12 @@ static bool memory_get(struct gx_links *links, uint32_t ring_count)
     links->plain = aligned_alloc(64, GX_PAYLOAD_MAX_BYTES);
     if (links->peers != NULL)
         memset(links->peers, 0, sites * sizeof *links->peers);
-    return links->plain != NULL && links->peers != NULL && links->rings != NULL &&
+    if (links->config.stash_packets > 0) {
+        links->stash = calloc(links->config.stash_packets, sizeof *links->stash);
+        links->stash_bytes = malloc((size_t)links->config.stash_packets * links->pool_bytes);
+    }
+    return (links->config.stash_packets == 0 || (links->stash && links->stash_bytes)) &&
+           links->plain != NULL && links->peers != NULL && links->rings != NULL &&
            links->blocks != NULL && links->pool != NULL && links->scratch != NULL;
 }
 
@@ -55,6 +60,8 @@ static void local_init(struct gx_links *links)
     local->names = links->config.names;
     local->incarnation = links->config.incarnation;
     local->mtu = links->config.mtu;
+    local->workers = links->config.workers;
+    local->lane = links->config.lane;
     local->secure = links->config.secure;
     if (local->secure)
         gx_psk_init(&local->psk, links->config.psk);
@@ -75,7 +82,10 @@ static void peer_init(struct gx_links *links, uint32_t idx, uint32_t ring_count,
                                                       : &gx_rate_path,
                  links->config.rate_bps, links->config.loss_floor, packet_bytes(&links->config),
                  links->rings + (size_t)idx * ring_count, ring_count, now);
+    if (links->config.lane > 0)
+        gx_handshake_dial(&peer->handshake, false, now);
     gx_recv_init(&peer->recv);
+    gx_mtu_init(&peer->mtu, links->config.shard_bytes);
     peer->next_transfer = (uint32_t)gx_random_u64(&links->local.random);
     gx_peer_policy(links, peer, NULL);
 }
@@ -122,6 +132,8 @@ void gx_links_destroy(struct gx_links *links)
     free(links->pool);
     free(links->scratch);
     free(links->plain);
+    free(links->stash);
+    free(links->stash_bytes);
     free(links);
 }
 
@@ -211,13 +223,18 @@ struct gx_send *gx_links_send(struct gx_links *links, uint32_t peer_idx, const s
     struct gx_send_block *blocks;
     struct gx_layout layout;
     uint32_t slot = source_slot(links, source);
+    uint64_t start;
 
     GX_ASSERT(gx_peer_is(links, peer_idx) && holders > 0 && holder < holders);
     open.shard_bytes = (uint16_t)links->config.shard_bytes;
-    open.k_max = (uint8_t)gx_layout_k_max(open.bytes, open.shard_bytes);
+    if (open.parts == 0)
+        open.parts = 1;
+    /* That of the largest part, so that all have the same. */
+    open.k_max =
+        (uint8_t)gx_layout_k_max((open.bytes + open.parts - 1) / open.parts, open.shard_bytes);
     send = send_find_free(peer);
     if (send == NULL || slot == GX_SOURCES_MAX || gx_handshake_current(&peer->handshake) == NULL ||
-        !gx_layout_init(&layout, open.bytes, open.shard_bytes, open.k_max))
+        !gx_send_layout(&layout, &open, &start))
         return NULL;
     blocks = blocks_find(links, layout.block_count);
     if (blocks == NULL)
@@ -231,10 +248,13 @@ struct gx_send *gx_links_send(struct gx_links *links, uint32_t peer_idx, const s
     send->helper = helper || holder > 0;
     send->holder = holder;
     send->holders = holders;
+    send->user = NULL;
     gx_send_init(send, &open, source, blocks, now);
     links->sources[slot] = source;
     source->sends++;
-    GX_COUNT_LINK(links->config.counters, peer_idx, transfers_open, 1);
+    /* The lane of the first part counts for the whole. */
+    if (open.part == 0)
+        GX_COUNT_LINK(links->config.counters, peer_idx, transfers_open, 1);
     return send;
 }
 
@@ -243,7 +263,8 @@ static void send_detach(struct gx_links *links, struct gx_send *send)
     send->source->sends--;
     source_drop(links, send->source_slot);
     send->generation++; /* what is in flight means nothing any more */
-    GX_COUNT_LINK(links->config.counters, send->peer, transfers_open, (uint64_t)-1);
+    if (send->open.part == 0)
+        GX_COUNT_LINK(links->config.counters, send->peer, transfers_open, (uint64_t)-1);
 }
 
 void gx_peer_send_finish(struct gx_links *links, struct gx_peer *peer, struct gx_send *send,
@@ -252,7 +273,7 @@ void gx_peer_send_finish(struct gx_links *links, struct gx_peer *peer, struct gx
     send->closing = true;
     send->answer = (uint8_t)answer;
     send_detach(links, send);
-    if (answer == GX_ANSWER_HELD)
+    if (answer == GX_ANSWER_HELD && send->open.part == 0)
         GX_COUNT_LINK(links->config.counters, peer->idx, transfers_held_total, 1);
     links->ops.on_answer(links->ctx, peer->idx, send, answer, reason, now);
     send->used = false;
@@ -319,9 +340,10 @@ void gx_peer_publish(struct gx_links *links, struct gx_peer *peer)
     uint64_t *counters = links->config.counters->link[peer->idx];
 
     /* Differences, so that a counter goes on when the peer has started anew. */
-    counters[GX_LINK_expected_packets_total] += arrival->expected - peer->published.expected;
-    counters[GX_LINK_lost_packets_total] += arrival->lost - peer->published.lost;
-    counters[GX_LINK_loss_bursts_total] += arrival->bursts - peer->published.bursts;
+    GX_COUNTER_ADD(counters[GX_LINK_expected_packets_total],
+                   arrival->expected - peer->published.expected);
+    GX_COUNTER_ADD(counters[GX_LINK_lost_packets_total], arrival->lost - peer->published.lost);
+    GX_COUNTER_ADD(counters[GX_LINK_loss_bursts_total], arrival->bursts - peer->published.bursts);
     peer->published.expected = arrival->expected;
     peer->published.lost = arrival->lost;
     peer->published.bursts = arrival->bursts;
@@ -370,10 +392,79 @@ void gx_links_sink_stop(struct gx_links *links, struct gx_sink *sink)
         for (uint32_t j = 0; j < GX_INCOMING_MAX; j++) {
             struct gx_incoming *incoming = &links->peers[i].recv.incoming[j];
 
-            if (incoming->used && incoming->sink == sink)
+            if (incoming->used && incoming->part->sink == sink)
                 incoming->used = false;
         }
     }
+}
+
+void gx_links_sink_done(struct gx_links *links, const struct gx_sink *sink, enum gx_answer answer,
+                        uint64_t now)
+{
+    for (uint32_t i = 0; i < links->config.site_count; i++) {
+        struct gx_peer *peer = &links->peers[i];
+
+        if (!gx_peer_is(links, i))
+            continue;
+        for (uint32_t j = 0; j < GX_INCOMING_MAX; j++) {
+            struct gx_incoming *incoming = &peer->recv.incoming[j];
+
+            if (!incoming->used || incoming->part->sink != sink)
+                continue;
+            incoming->used = false;
+            gx_recv_answer(&peer->recv, incoming->transfer, (uint8_t)answer, GX_REASON_NONE);
+            gx_lane_feedback_now(&peer->lane, now);
+        }
+    }
+}
+
+/* ---- lanes but the first ---- */
+
+/* What is kept for this peer. */
+static void stash_drop(struct gx_links *links, uint32_t peer)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < links->stash_count; i++) {
+        if (links->stash[i].peer == peer)
+            continue;
+        links->stash[kept] = links->stash[i];
+        if (kept != i)
+            memcpy(links->stash_bytes + (size_t)kept * links->pool_bytes,
+                   links->stash_bytes + (size_t)i * links->pool_bytes,
+                   links->stash[i].header.payload_bytes);
+        kept++;
+    }
+    links->stash_count = kept;
+}
+
+void gx_peer_reset(struct gx_links *links, struct gx_peer *peer, uint64_t now)
+{
+    bool ends[GX_SENDS_MAX];
+
+    gx_recv_init(&peer->recv);
+    memset(peer->asked, 0, sizeof peer->asked);
+    stash_drop(links, peer->idx);
+    for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
+        ends[i] = peer->sends[i].used && !peer->sends[i].closing;
+    /* The upcall may start new ones. */
+    for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
+        if (ends[i])
+            gx_peer_send_finish(links, peer, &peer->sends[i], GX_ANSWER_NOT_NEEDED, GX_REASON_NONE,
+                                now);
+}
+
+void gx_links_dial(struct gx_links *links, uint32_t idx, uint64_t incarnation, uint64_t now)
+{
+    struct gx_peer *peer = &links->peers[idx];
+    struct gx_handshake *handshake = &peer->handshake;
+
+    if (incarnation != 0 && handshake->incarnation == incarnation &&
+        handshake->current != GX_SESSION_NONE)
+        return;
+    gx_handshake_end(handshake);
+    gx_peer_reset(links, peer, now);
+    gx_handshake_dial(handshake, incarnation != 0, now);
 }
 
 /* ---- rates ---- */
@@ -416,6 +507,11 @@ uint64_t gx_links_incarnation(const struct gx_links *links, uint32_t peer)
     return gx_peer_is(links, peer) ? links->peers[peer].handshake.incarnation : 0;
 }
 
+uint32_t gx_links_peer_workers(const struct gx_links *links, uint32_t peer)
+{
+    return gx_links_up(links, peer) ? links->peers[peer].handshake.peer_workers : 0;
+}
+
 uint64_t gx_links_rtt_ns(const struct gx_links *links, uint32_t peer)
 {
     return gx_peer_is(links, peer) ? links->peers[peer].lane.estimate.rtt_ns : 0;
@@ -446,6 +542,7 @@ static uint64_t peer_wake(const struct gx_peer *peer, const struct gx_links *lin
     if (peer->handshake.current == GX_SESSION_NONE)
         return wake;
     wake = earlier(wake, gx_lane_wake(lane));
+    wake = earlier(wake, gx_mtu_wake(&peer->mtu));
     wake = earlier(
         wake, gx_arrival_wake(&lane->arrival,
                               gx_lane_window_ns(lane, gx_arrival_lateness_us(&lane->arrival))));
@@ -455,7 +552,7 @@ static uint64_t peer_wake(const struct gx_peer *peer, const struct gx_links *lin
         wake = earlier(wake, send_wake(peer, &peer->sends[i]));
         pending |= gx_send_pending(&peer->sends[i]);
     }
-    if (pending && links->pool_free_count > GX_POOL_RESERVE) {
+    if (pending && !gx_mtu_short(&peer->mtu) && links->pool_free_count > GX_POOL_RESERVE) {
         uint64_t site = gx_pace_when(&links->pace, GX_BURST_PACKETS);
         uint64_t link = gx_pace_when(&lane->pace, GX_BURST_PACKETS);
 

@@ -21,20 +21,6 @@ struct packet {
 
 /* ---- hello ---- */
 
-static void peer_reset(struct gx_links *links, struct gx_peer *peer, uint64_t now)
-{
-    bool ends[GX_SENDS_MAX];
-
-    gx_recv_init(&peer->recv);
-    for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
-        ends[i] = peer->sends[i].used && !peer->sends[i].closing;
-    /* The upcall may start new ones. */
-    for (uint32_t i = 0; i < GX_SENDS_MAX; i++)
-        if (ends[i])
-            gx_peer_send_finish(links, peer, &peer->sends[i], GX_ANSWER_NOT_NEEDED, GX_REASON_NONE,
-                                now);
-}
-
 /* The same peer under new keys: transfers go on, but what is in flight may never be heard of. */
 static void peer_rekey(struct gx_peer *peer, uint64_t now)
 {
@@ -50,15 +36,16 @@ static void established(struct gx_links *links, struct gx_peer *peer,
 
     GX_COUNT_LINK(links->config.counters, peer->idx, sessions_total, 1);
     links->config.counters->link[peer->idx][GX_LINK_refused] = GX_REASON_NONE;
-    if (restarted && old_incarnation != 0)
+    if (restarted && old_incarnation != 0 && links->config.lane == 0)
         GX_COUNT_LINK(links->config.counters, peer->idx, peer_restarts_total, 1);
     gx_peer_publish(links, peer);
     gx_lane_session(&peer->lane, old_replay, restarted, now);
+    gx_mtu_session(&peer->mtu, now);
     peer->lane.hello_rtt_ns = peer->handshake.hello_rtt_ns;
     if (restarted)
         memset(&peer->published, 0, sizeof peer->published);
     if (restarted)
-        peer_reset(links, peer, now);
+        gx_peer_reset(links, peer, now);
     else
         peer_rekey(peer, now);
     links->ops.on_peer(links->ctx, peer->idx, peer->handshake.incarnation, GX_REASON_NONE, now);
@@ -79,6 +66,21 @@ static struct gx_peer *peer_by_name(struct gx_links *links, const char *name)
     return NULL;
 }
 
+/* Two sites that were given one name, mostly by a copied config. Our own hellos may come back to us. */
+static void rx_own_name(struct gx_links *links, const struct gx_addr *from,
+                        const struct gx_hello *hello, uint64_t now)
+{
+    uint32_t site = 0;
+
+    if (hello->incarnation == links->config.incarnation)
+        return;
+    while (site < links->config.site_count &&
+           memcmp(&links->config.addrs[site], from, sizeof *from) != 0)
+        site++;
+    GX_COUNT(links->config.counters, own_name_hellos_total, 1);
+    links->ops.on_own_name(links->ctx, site < links->config.site_count ? site : GX_SITES_MAX, now);
+}
+
 static void rx_hello(struct gx_links *links, const struct gx_addr *from, const uint8_t *packet,
                      size_t bytes, uint64_t now)
 {
@@ -95,8 +97,10 @@ static void rx_hello(struct gx_links *links, const struct gx_addr *from, const u
         return;
     }
     peer = peer_by_name(links, hello.name);
-    if (peer == NULL) {
+    if (peer == NULL || hello.lane != links->config.lane) {
         GX_COUNT(links->config.counters, packets_stranger_total, 1);
+        if (strcmp(hello.name, links->config.names[links->config.self]) == 0)
+            rx_own_name(links, from, &hello, now);
         return;
     }
     old = gx_handshake_current(&peer->handshake);
@@ -106,7 +110,7 @@ static void rx_hello(struct gx_links *links, const struct gx_addr *from, const u
         established(links, peer, old != NULL ? &old->replay : NULL, old_incarnation, now);
         break;
     case GX_HELLO_REFUSED:
-        peer_reset(links, peer, now);
+        gx_peer_reset(links, peer, now);
         refused(links, peer, now);
         break;
     case GX_HELLO_DOUBTED:
@@ -121,7 +125,7 @@ static void rx_hello(struct gx_links *links, const struct gx_addr *from, const u
     }
 }
 
-/* ---- control ---- */
+/* ---- answers ---- */
 
 static void answer(struct gx_peer *peer, uint32_t transfer, enum gx_answer what,
                    enum gx_reason reason, uint64_t now)
@@ -134,10 +138,178 @@ static void answer(struct gx_peer *peer, uint32_t transfer, enum gx_answer what,
     gx_lane_feedback_now(&peer->lane, now);
 }
 
+static void opened(struct gx_peer *peer, const struct gx_open *open, enum gx_answer what,
+                   struct gx_sink *sink, enum gx_reason reason, uint64_t now)
+{
+    struct gx_recv *recv = &peer->recv;
+    struct gx_incoming *incoming;
+
+    if (what != GX_ANSWER_OPEN) {
+        answer(peer, open->transfer, what, reason, now);
+        return;
+    }
+    incoming = gx_recv_find(recv, open->transfer);
+    if (incoming == NULL)
+        incoming = gx_recv_add(recv, open, &sink->parts[open->part]);
+    if (incoming == NULL) {
+        answer(peer, open->transfer, GX_ANSWER_NOT_READY, GX_REASON_NONE, now);
+        return;
+    }
+    incoming->part = &sink->parts[open->part];
+    incoming->shard_ns = now;
+    gx_recv_forget(recv, open->transfer);
+    gx_lane_feedback_now(&peer->lane, now);
+}
+
+/* Of a sink in one part every transfer is over now, the owner's and a helper's. */
+static void part_done(struct gx_links *links, struct gx_part *part, uint64_t now)
+{
+    struct gx_sink *sink = part->sink;
+
+    if (links->ops.on_part != NULL) {
+        links->ops.on_part(links->ctx, part, now);
+    } else if (gx_sink_finish(sink, part, now)) {
+        gx_links_sink_done(links, sink,
+                           sink->state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_BAD, now);
+        links->ops.on_sink(links->ctx, sink, now);
+    }
+}
+
+/* ---- shards ---- */
+
+static void place(struct gx_links *links, struct gx_peer *peer, struct gx_incoming *incoming,
+                  const struct gx_header *header, const uint8_t *payload, uint64_t now)
+{
+    struct gx_counters *counters = links->config.counters;
+    struct gx_part *part = incoming->part;
+    uint32_t rebuilt;
+
+    incoming->shard_ns = now;
+    switch (gx_part_place(part, header, payload, links->scratch, &rebuilt)) {
+    case GX_SINK_PLACED:
+        GX_COUNT_LINK(counters, peer->idx, received_shards_total, 1);
+        GX_COUNT_LINK(counters, peer->idx, blocks_rebuilt_total, rebuilt > 0);
+        GX_COUNT_LINK(counters, peer->idx, rebuilt_shards_total, rebuilt);
+        gx_lane_feedback_soon(&peer->lane, now);
+        if (gx_part_is_complete(part))
+            part_done(links, part, now);
+        break;
+    case GX_SINK_DUPLICATE:
+        GX_COUNT_LINK(counters, peer->idx, shards_duplicate_total, 1);
+        gx_lane_feedback_soon(&peer->lane, now);
+        break;
+    case GX_SINK_MALFORMED:
+        GX_COUNT_LINK(counters, peer->idx, shards_malformed_total, 1);
+        break;
+    }
+}
+
+static struct gx_open *asked_find(struct gx_peer *peer, uint32_t transfer)
+{
+    for (uint32_t i = 0; i < GX_INCOMING_MAX; i++)
+        if (peer->asked[i].transfer == transfer)
+            return &peer->asked[i];
+    return NULL;
+}
+
+/* No room: its shards are not kept, and the next copy of the OPEN is another chance. */
+static void asked_add(struct gx_peer *peer, const struct gx_open *open)
+{
+    struct gx_open *asked = asked_find(peer, open->transfer);
+
+    if (asked == NULL)
+        asked = asked_find(peer, 0);
+    if (asked != NULL)
+        *asked = *open;
+}
+
+static uint8_t *stash_at(struct gx_links *links, uint32_t i)
+{
+    return links->stash_bytes + (size_t)i * links->pool_bytes;
+}
+
+/* False: there is no room, or nobody asks about this transfer. */
+static bool stash_keep(struct gx_links *links, struct gx_peer *peer, const struct packet *packet)
+{
+    struct gx_stashed *stashed;
+
+    if (links->stash_count == links->config.stash_packets ||
+        packet->bytes > links->config.shard_bytes || packet->header.transfer == 0 ||
+        asked_find(peer, packet->header.transfer) == NULL)
+        return false;
+    stashed = &links->stash[links->stash_count];
+    stashed->header = packet->header;
+    stashed->peer = peer->idx;
+    memcpy(stash_at(links, links->stash_count++), packet->payload, packet->bytes);
+    return true;
+}
+
+/* The transfer's shards leave the stash, into their places if it was opened. */
+static void stash_place(struct gx_links *links, struct gx_peer *peer, uint32_t transfer,
+                        uint64_t now)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < links->stash_count; i++) {
+        struct gx_stashed *stashed = &links->stash[i];
+        struct gx_incoming *incoming;
+
+        if (stashed->peer != peer->idx || stashed->header.transfer != transfer) {
+            links->stash[kept] = *stashed;
+            if (kept != i)
+                memcpy(stash_at(links, kept), stash_at(links, i), stashed->header.payload_bytes);
+            kept++;
+            continue;
+        }
+        incoming = gx_recv_find(&peer->recv, transfer);
+        if (incoming != NULL)
+            place(links, peer, incoming, &stashed->header, stash_at(links, i), now);
+        else
+            GX_COUNT_LINK(links->config.counters, peer->idx, shards_no_transfer_total, 1);
+    }
+    links->stash_count = kept;
+}
+
+static void rx_shard(struct gx_links *links, struct gx_peer *peer, const struct packet *packet,
+                     uint64_t now)
+{
+    struct gx_incoming *incoming = gx_recv_find(&peer->recv, packet->header.transfer);
+
+    if (incoming != NULL) {
+        place(links, peer, incoming, &packet->header, packet->payload, now);
+        return;
+    }
+    if (stash_keep(links, peer, packet))
+        return;
+    GX_COUNT_LINK(links->config.counters, peer->idx, shards_no_transfer_total, 1);
+    if (gx_recv_remind(&peer->recv, packet->header.transfer))
+        gx_lane_feedback_soon(&peer->lane, now);
+}
+
+/* ---- control ---- */
+
 static bool is_same_code(const struct gx_sink *sink, const struct gx_open *open)
 {
     return sink->open.bytes == open->bytes && sink->open.k_max == open->k_max &&
-           sink->open.shard_bytes == open->shard_bytes;
+           sink->open.shard_bytes == open->shard_bytes && sink->open.parts == open->parts;
+}
+
+enum gx_answer gx_links_ask(const struct gx_links_ops *ops, void *ctx, uint32_t peer,
+                            const struct gx_open *open, struct gx_sink **sink,
+                            enum gx_reason *reason, uint64_t now)
+{
+    enum gx_answer what = ops->on_open(ctx, peer, open, sink, reason, now);
+
+    if (what != GX_ANSWER_OPEN)
+        return what;
+    GX_ASSERT(*sink != NULL && (*sink)->state != GX_SINK_FREE);
+    if ((*sink)->state == GX_SINK_HELD)
+        return GX_ANSWER_HELD;
+    if ((*sink)->state == GX_SINK_BAD)
+        return GX_ANSWER_BAD;
+    if ((*sink)->state == GX_SINK_CLOSING)
+        return GX_ANSWER_NOT_READY;
+    return is_same_code(*sink, open) ? what : GX_ANSWER_REFUSED;
 }
 
 static void rx_open(struct gx_links *links, struct gx_peer *peer, const struct packet *packet,
@@ -150,41 +322,46 @@ static void rx_open(struct gx_links *links, struct gx_peer *peer, const struct p
     struct gx_incoming *incoming;
     struct gx_open open;
 
-    if (!gx_open_parse(&open, packet->payload, packet->bytes)) {
+    /* A part is its lane's worker's alone. */
+    if (!gx_open_parse(&open, packet->payload, packet->bytes) || open.part != links->config.lane) {
         GX_COUNT_LINK(links->config.counters, peer->idx, drop_message_total, 1);
         return;
     }
-    incoming = gx_recv_find_key(recv, &open.key);
+    if (gx_send_finished(gx_recv_answered(recv, open.transfer))) {
+        /* The sender is about to hear that it is over: what would be taken now never came. */
+        gx_recv_remind(recv, open.transfer);
+        gx_lane_feedback_soon(&peer->lane, now);
+        return;
+    }
+    incoming = gx_recv_find_key(recv, &open);
     if (incoming != NULL && incoming->transfer != open.transfer) {
         if ((int32_t)(open.transfer - incoming->transfer) < 0)
             return; /* a late copy of an OPEN that the sender has given up */
         incoming->used = false;
     }
-    what = links->ops.on_open(links->ctx, peer->idx, &open, &sink, &reason, now);
-    if (what == GX_ANSWER_OPEN) {
-        GX_ASSERT(sink != NULL && sink->state != GX_SINK_FREE);
-        if (sink->state == GX_SINK_HELD)
-            what = GX_ANSWER_HELD;
-        else if (sink->state == GX_SINK_BAD)
-            what = GX_ANSWER_BAD;
-        else if (!is_same_code(sink, &open))
-            what = GX_ANSWER_REFUSED;
-    }
-    if (what == GX_ANSWER_OPEN) {
-        incoming = gx_recv_find(recv, open.transfer);
-        if (incoming == NULL)
-            incoming = gx_recv_add(recv, &open, sink);
-        if (incoming == NULL) {
-            answer(peer, open.transfer, GX_ANSWER_NOT_READY, GX_REASON_NONE, now);
-            return;
-        }
-        incoming->sink = sink;
-        incoming->shard_ns = now;
-        gx_recv_forget(recv, open.transfer);
-        gx_lane_feedback_now(&peer->lane, now);
+    what = gx_links_ask(&links->ops, links->ctx, peer->idx, &open, &sink, &reason, now);
+    if (what == GX_ANSWER_ASKED)
+        asked_add(peer, &open);
+    else
+        opened(peer, &open, what, sink, reason, now);
+}
+
+void gx_links_opened(struct gx_links *links, uint32_t idx, const struct gx_open *open,
+                     enum gx_answer what, struct gx_sink *sink, enum gx_reason reason, uint64_t now)
+{
+    struct gx_peer *peer = &links->peers[idx];
+    struct gx_open *asked = asked_find(peer, open->transfer);
+    struct gx_incoming *incoming;
+
+    /* Another gxd, or a newer OPEN of the same, has come meanwhile. */
+    if (asked == NULL || !gx_key_equal(&asked->key, &open->key))
         return;
-    }
-    answer(peer, open.transfer, what, reason, now);
+    asked->transfer = 0;
+    incoming = gx_recv_find_key(&peer->recv, open);
+    if (incoming != NULL && (int32_t)(open->transfer - incoming->transfer) < 0)
+        return;
+    opened(peer, open, what, sink, reason, now);
+    stash_place(links, peer, open->transfer, now);
 }
 
 static void rx_control(struct gx_links *links, struct gx_peer *peer, const struct packet *packet,
@@ -206,63 +383,6 @@ static void rx_control(struct gx_links *links, struct gx_peer *peer, const struc
         break;
     default:
         GX_COUNT_LINK(links->config.counters, peer->idx, drop_message_total, 1);
-    }
-}
-
-/* ---- shards ---- */
-
-/* Every transfer that fills it is over, the owner's and a helper's. */
-static void sink_done(struct gx_links *links, struct gx_sink *sink, uint64_t now)
-{
-    enum gx_answer what = sink->state == GX_SINK_HELD ? GX_ANSWER_HELD : GX_ANSWER_BAD;
-
-    for (uint32_t i = 0; i < links->config.site_count; i++) {
-        struct gx_peer *peer = &links->peers[i];
-
-        if (!gx_peer_is(links, i))
-            continue;
-        for (uint32_t j = 0; j < GX_INCOMING_MAX; j++) {
-            struct gx_incoming *incoming = &peer->recv.incoming[j];
-
-            if (incoming->used && incoming->sink == sink)
-                answer(peer, incoming->transfer, what, GX_REASON_NONE, now);
-        }
-    }
-    links->ops.on_sink(links->ctx, sink, now);
-}
-
-static void rx_shard(struct gx_links *links, struct gx_peer *peer, const struct packet *packet,
-                     uint64_t now)
-{
-    struct gx_counters *counters = links->config.counters;
-    struct gx_incoming *incoming = gx_recv_find(&peer->recv, packet->header.transfer);
-    struct gx_sink *sink;
-    uint32_t rebuilt;
-
-    if (incoming == NULL) {
-        GX_COUNT_LINK(counters, peer->idx, shards_no_transfer_total, 1);
-        if (gx_recv_remind(&peer->recv, packet->header.transfer))
-            gx_lane_feedback_soon(&peer->lane, now);
-        return;
-    }
-    sink = incoming->sink;
-    incoming->shard_ns = now;
-    switch (gx_sink_place(sink, &packet->header, packet->payload, links->scratch, &rebuilt, now)) {
-    case GX_SINK_PLACED:
-        GX_COUNT_LINK(counters, peer->idx, received_shards_total, 1);
-        GX_COUNT_LINK(counters, peer->idx, blocks_rebuilt_total, rebuilt > 0);
-        GX_COUNT_LINK(counters, peer->idx, rebuilt_shards_total, rebuilt);
-        gx_lane_feedback_soon(&peer->lane, now);
-        if (sink->state != GX_SINK_OPEN)
-            sink_done(links, sink, now);
-        break;
-    case GX_SINK_DUPLICATE:
-        GX_COUNT_LINK(counters, peer->idx, shards_duplicate_total, 1);
-        gx_lane_feedback_soon(&peer->lane, now);
-        break;
-    case GX_SINK_MALFORMED:
-        GX_COUNT_LINK(counters, peer->idx, shards_malformed_total, 1);
-        break;
     }
 }
 
@@ -346,6 +466,8 @@ static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
         gx_estimate_rtt(estimate, rtt_us * 1000ull, now);
     gx_estimate_totals(estimate, feedback->expected, feedback->lost, feedback->bursts);
     lane->peer_lateness_us = feedback->lateness_us;
+    if (gx_estimate_loss(estimate) > GX_MTU_LOSS)
+        gx_mtu_doubt(&peer->mtu, now);
     gx_lane_feedback_heard(lane, now);
     flight_advance(peer, feedback->highest);
     lane_rate(links, peer, feedback, now);
@@ -359,6 +481,11 @@ static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
 static bool entry_open(struct gx_links *links, struct gx_peer *peer, struct gx_send *send,
                        const struct gx_feedback_entry *entry, uint64_t now)
 {
+    /* What was complete is not any more: the receiver has begun anew, maybe in other parts meanwhile. So does the send. */
+    if (entry->done < send->below) {
+        gx_send_reopen(send, gx_peer_transfer_id(peer), now);
+        return true;
+    }
     gx_peer_policy(links, peer, send);
     if (!gx_send_feedback(send, entry, &peer->policy))
         return false;
@@ -541,7 +668,8 @@ void gx_links_rx(struct gx_links *links, uint64_t now, const struct gx_addr *fro
         rx_control(links, peer, &packet, now);
         break;
     case GX_TYPE_PROBE:
-        gx_lane_feedback_now(&peer->lane, now);
+        if (!gx_path_rx(links, peer, &packet.header, packet.payload, now))
+            gx_lane_feedback_now(&peer->lane, now);
         break;
     default:
         break;

@@ -51,7 +51,7 @@ static void charge(struct gx_links *links, struct gx_peer *peer, uint32_t payloa
     gx_pace_charge(&links->pace, frame_bytes);
     gx_pace_charge(&peer->lane.pace, frame_bytes);
     counters[GX_LINK_sent_packets_total]++;
-    counters[GX_LINK_sent_bytes_total] += frame_bytes;
+    GX_COUNTER_ADD(counters[GX_LINK_sent_bytes_total], frame_bytes);
 }
 
 /* Seals the next packet of the lane and logs it. Where sessions encrypt, the owner is a buffer of the pool, and the
@@ -146,7 +146,8 @@ static void tx_feedback(struct gx_links *links, struct gx_peer *peer, struct out
         .lateness_us = gx_arrival_lateness_us(arrival),
         .received = arrival->received,
     };
-    bytes += gx_recv_entries(&peer->recv, payload + bytes, links->config.shard_bytes - bytes,
+    bytes += gx_recv_entries(&peer->recv, payload + bytes,
+                             gx_mtu_room(&peer->mtu, GX_CONTROL_MAX_BYTES) - bytes,
                              &feedback.entry_count);
     gx_feedback_build(&feedback, payload);
     emit_message(links, peer, out, GX_TYPE_FEEDBACK, owner, bytes, now);
@@ -160,6 +161,29 @@ static void tx_probe(struct gx_links *links, struct gx_peer *peer, struct out *o
 {
     if (out->count < out->max && gx_lane_probe(&peer->lane, now))
         emit_message(links, peer, out, GX_TYPE_PROBE, GX_OWNER_NONE, 0, now);
+}
+
+/* Padded probes, and the echoes of the peer's. */
+static void tx_path(struct gx_links *links, struct gx_peer *peer, struct out *out, uint64_t now)
+{
+    struct gx_flight_entry entry = {.send = GX_FLIGHT_NO_SEND};
+    uint64_t wait_ns = gx_lane_timeout_ns(&peer->lane);
+    uint32_t token, bytes;
+
+    if (out->count < out->max && gx_mtu_echo(&peer->mtu, &token, &bytes)) {
+        struct gx_header header = {.type = GX_TYPE_PROBE, .transfer = token, .block = bytes};
+
+        emit(links, peer, out, &header, NULL, GX_OWNER_NONE, entry, now);
+    }
+    while (has_room(links, out) && (bytes = gx_mtu_probe(&peer->mtu, wait_ns, now, &token)) > 0) {
+        struct gx_header header = {
+            .type = GX_TYPE_PROBE, .transfer = token, .payload_bytes = (uint16_t)bytes};
+        uint32_t owner = pool_take(links);
+
+        gx_path_fill(links, peer, pool_at(links, owner), bytes);
+        emit(links, peer, out, &header, pool_at(links, owner), owner, entry, now);
+    }
+    gx_path_tell(links, peer, now);
 }
 
 /* Copies at once, since every shard that arrives before the first of them is lost; some a little later, in case a burst of losses took
@@ -219,18 +243,17 @@ static void tx_state(struct gx_links *links, struct gx_peer *peer, struct out *o
 
 /* ---- shards ---- */
 
-static void parity_make(struct gx_links *links, const struct gx_send *send,
-                        const struct gx_row *row, uint8_t *to)
+static void parity_make(const struct gx_send *send, const struct gx_row *row, uint8_t *to)
 {
     const struct gx_source *source = send->source;
     uint32_t shard_bytes = send->layout.shard_bytes;
     uint32_t first = gx_layout_first(&send->layout, row->block);
     const uint8_t *data[GX_K_SMALL];
 
-    (void)links;
     for (uint32_t i = 0; i < row->k; i++)
-        data[i] = source->bytes + (uint64_t)(first + i) * shard_bytes;
-    if (first + row->k == send->layout.shard_count)
+        data[i] = source->bytes + send->start + (uint64_t)(first + i) * shard_bytes;
+    if (first + row->k == send->layout.shard_count &&
+        send->start + send->layout.bytes == source->byte_count)
         data[row->k - 1] = source->tail;
     gx_fec_row(row->k, row->row, data, shard_bytes, to);
 }
@@ -245,8 +268,8 @@ static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_r
     counters[GX_LINK_sent_parity_shards_total] += !is_data && !row->repeat;
     counters[GX_LINK_sent_repeat_shards_total] += row->repeat;
     if (!is_data || row->repeat)
-        counters[GX_LINK_sent_redundant_bytes_total] +=
-            payload_bytes + GX_HEADER_BYTES + GX_FRAME_OVERHEAD_BYTES;
+        GX_COUNTER_ADD(counters[GX_LINK_sent_redundant_bytes_total],
+                       payload_bytes + GX_HEADER_BYTES + GX_FRAME_OVERHEAD_BYTES);
     if (!is_data)
         counters[GX_LINK_copied_bytes_total] += payload_bytes;
     else if (links->local.secure)
@@ -288,9 +311,9 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
     if (row->row >= row->k) {
         owner = pool_take(links);
         payload = pool_at(links, owner);
-        parity_make(links, send, row, pool_at(links, owner));
+        parity_make(send, row, pool_at(links, owner));
     } else {
-        payload = send->source->bytes + (uint64_t)shard * bytes;
+        payload = send->source->bytes + send->start + (uint64_t)shard * bytes;
         if (shard == layout->shard_count - 1)
             bytes = (uint32_t)((layout->bytes - 1) % layout->shard_bytes + 1);
         if (links->local.secure)
@@ -327,8 +350,8 @@ static struct gx_send *send_pick(struct gx_peer *peer)
 
 static bool peer_can_send(struct gx_peer *peer, uint64_t now)
 {
-    return gx_handshake_current(&peer->handshake) != NULL && send_pick(peer) != NULL &&
-           gx_pace_allows(&peer->lane.pace, now);
+    return gx_handshake_current(&peer->handshake) != NULL && !gx_mtu_short(&peer->mtu) &&
+           send_pick(peer) != NULL && gx_pace_allows(&peer->lane.pace, now);
 }
 
 /* The peer whose turn it is; the next one when its burst is over or it has nothing to send. NULL: nobody has. */
@@ -391,6 +414,7 @@ uint32_t gx_links_tx(struct gx_links *links, uint64_t now, struct gx_packet *pac
             continue;
         tx_feedback(links, peer, &out, now);
         tx_probe(links, peer, &out, now);
+        tx_path(links, peer, &out, now);
         tx_opens(links, peer, &out, now);
         tx_state(links, peer, &out, now);
     }

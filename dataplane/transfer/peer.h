@@ -3,6 +3,7 @@
 #define GX_TRANSFER_PEER_H
 
 #include "lane/lane.h"
+#include "lane/mtu.h"
 #include "session/session.h"
 #include "transfer/links.h"
 #include "transfer/recv.h"
@@ -16,13 +17,23 @@
 #define GX_BURST_PACKETS 8
 #define GX_SEND_BLOCKS (256u * 1024)
 
+/* What was told of the path's packet size, IP bytes; path.c. */
+struct gx_path {
+    enum gx_mtu_state state;
+    uint32_t bytes;  /* of the largest packet that arrives, when full ones do not */
+    uint32_t theirs; /* the same of the way back, as the peer says; 0: enough */
+};
+
 struct gx_peer {
     uint32_t idx;
     struct gx_handshake handshake;
     struct gx_lane lane;
+    struct gx_mtu mtu; /* of the path to the peer */
+    struct gx_path path;
     struct gx_policy policy; /* of the last feedback */
     struct gx_send sends[GX_SENDS_MAX];
     struct gx_recv recv;
+    struct gx_open asked[GX_INCOMING_MAX]; /* on_open said ASKED; transfer 0: unused */
     uint32_t next_transfer;
     uint32_t turn; /* which send has the word */
     struct {
@@ -30,6 +41,12 @@ struct gx_peer {
         uint64_t lost;
         uint64_t bursts;
     } published; /* what of the lane's counts is in the counters */
+};
+
+/* A shard that waits for the answer to its transfer's OPEN. */
+struct gx_stashed {
+    struct gx_header header; /* transfer 0: unused */
+    uint32_t peer;
 };
 
 struct gx_links {
@@ -52,6 +69,9 @@ struct gx_links {
     uint32_t pool_free_count;
     void *scratch;
     uint8_t *plain; /* the payload of the packet at hand, decrypted */
+    struct gx_stashed *stash; /* [config.stash_packets], their payloads in stash_bytes */
+    uint8_t *stash_bytes;
+    uint32_t stash_count;
     struct gx_flight_entry *rings;
 };
 
@@ -77,8 +97,21 @@ void gx_peer_send_pause(struct gx_send *send, uint64_t now);
 /* Acts on a log entry whose fate is known without feedback (the log is full). */
 void gx_peer_flight_drop_oldest(struct gx_peer *peer);
 
+/* Bytes of IP and UDP headers to this peer, and ours. */
+uint32_t gx_path_headers(const struct gx_links *links, const struct gx_peer *peer);
+/* A probe came that is about the path's packet size. False: it is an ordinary one. */
+bool gx_path_rx(struct gx_links *links, struct gx_peer *peer, const struct gx_header *header,
+                const uint8_t *payload, uint64_t now);
+/* The payload of a probe of ours, and its length: header.transfer gets its try. */
+void gx_path_fill(const struct gx_links *links, const struct gx_peer *peer, uint8_t *payload,
+                  uint32_t bytes);
+/* Counters and upcall, when something has changed. */
+void gx_path_tell(struct gx_links *links, struct gx_peer *peer, uint64_t now);
+
 /* Carries the lane's counts into the counters. */
 void gx_peer_publish(struct gx_links *links, struct gx_peer *peer);
+/* All transfers of the peer end, as its gxd is another one or gone. */
+void gx_peer_reset(struct gx_links *links, struct gx_peer *peer, uint64_t now);
 /* Timers that need no packet: loss by time, silence. */
 void gx_peer_tick(struct gx_links *links, struct gx_peer *peer, uint64_t now);
 

@@ -18,16 +18,17 @@ struct gx_incoming *gx_recv_find(struct gx_recv *recv, uint32_t transfer)
     return NULL;
 }
 
-struct gx_incoming *gx_recv_find_key(struct gx_recv *recv, const struct gx_key *key)
+struct gx_incoming *gx_recv_find_key(struct gx_recv *recv, const struct gx_open *open)
 {
     for (uint32_t i = 0; i < GX_INCOMING_MAX; i++)
-        if (recv->incoming[i].used && gx_key_equal(&recv->incoming[i].key, key))
+        if (recv->incoming[i].used && recv->incoming[i].part_idx == open->part &&
+            gx_key_equal(&recv->incoming[i].key, &open->key))
             return &recv->incoming[i];
     return NULL;
 }
 
 struct gx_incoming *gx_recv_add(struct gx_recv *recv, const struct gx_open *open,
-                                struct gx_sink *sink)
+                                struct gx_part *part)
 {
     for (uint32_t i = 0; i < GX_INCOMING_MAX; i++) {
         struct gx_incoming *incoming = &recv->incoming[i];
@@ -38,7 +39,8 @@ struct gx_incoming *gx_recv_add(struct gx_recv *recv, const struct gx_open *open
             .used = true,
             .transfer = open->transfer,
             .key = open->key,
-            .sink = sink,
+            .part_idx = open->part,
+            .part = part,
         };
         return incoming;
     }
@@ -64,6 +66,13 @@ void gx_recv_answer(struct gx_recv *recv, uint32_t transfer, uint8_t answer, uin
     answered->answer = answer;
     answered->reason = reason;
     copies_set(recv, answered, GX_ANSWER_COPIES);
+}
+
+uint8_t gx_recv_answered(const struct gx_recv *recv, uint32_t transfer)
+{
+    const struct gx_answered *answered = &recv->answered[transfer % GX_ANSWERED_MAX];
+
+    return transfer != 0 && answered->transfer == transfer ? answered->answer : GX_ANSWER_OPEN;
 }
 
 void gx_recv_forget(struct gx_recv *recv, uint32_t transfer)
@@ -114,14 +123,14 @@ static size_t answers_write(struct gx_recv *recv, uint8_t *out, size_t room, uin
 /* As many lacks as there is room for; what does not fit comes in the next feedback. */
 static size_t incoming_write(struct gx_incoming *incoming, uint8_t *out, size_t room)
 {
-    const struct gx_sink *sink = incoming->sink;
+    const struct gx_part *part = incoming->part;
     struct gx_feedback_entry entry = {
         .transfer = incoming->transfer,
         .answer = GX_ANSWER_OPEN,
-        .done = sink->blocks_below,
-        .first = sink->blocks_below,
+        .done = part->blocks_below,
+        .first = part->blocks_below,
     };
-    uint32_t end = sink->blocks_touched;
+    uint32_t end = part->blocks_touched;
     uint32_t count;
 
     if (end < entry.first)
@@ -137,7 +146,7 @@ static size_t incoming_write(struct gx_incoming *incoming, uint8_t *out, size_t 
     entry.lack_count = (uint16_t)count;
     gx_feedback_entry_build(&entry, out);
     for (uint32_t i = 0; i < count; i++)
-        out[GX_FEEDBACK_ENTRY_BYTES + i] = (uint8_t)gx_sink_lack(sink, entry.first + i);
+        out[GX_FEEDBACK_ENTRY_BYTES + i] = (uint8_t)gx_part_lack(part, entry.first + i);
     return GX_FEEDBACK_ENTRY_BYTES + count;
 }
 

@@ -16,7 +16,8 @@ struct gx_incoming {
     bool used;
     uint32_t transfer;
     struct gx_key key;
-    struct gx_sink *sink;
+    uint8_t part_idx;
+    struct gx_part *part;
     uint32_t resume;   /* first block of the next feedback; 0: the first incomplete one */
     uint64_t shard_ns; /* the last one */
 };
@@ -37,13 +38,15 @@ struct gx_recv {
 
 void gx_recv_init(struct gx_recv *recv);
 struct gx_incoming *gx_recv_find(struct gx_recv *recv, uint32_t transfer);
-/* The open transfer of this key under another id. */
-struct gx_incoming *gx_recv_find_key(struct gx_recv *recv, const struct gx_key *key);
+/* The open transfer of this key and part, under whatever id. */
+struct gx_incoming *gx_recv_find_key(struct gx_recv *recv, const struct gx_open *open);
 /* NULL: all slots are used. */
 struct gx_incoming *gx_recv_add(struct gx_recv *recv, const struct gx_open *open,
-                                struct gx_sink *sink);
+                                struct gx_part *part);
 /* Remembers an answer and has it sent some times. */
 void gx_recv_answer(struct gx_recv *recv, uint32_t transfer, uint8_t answer, uint8_t reason);
+/* The answer that is remembered; GX_ANSWER_OPEN: none. */
+uint8_t gx_recv_answered(const struct gx_recv *recv, uint32_t transfer);
 /* The transfer is open again, or to be asked about anew. */
 void gx_recv_forget(struct gx_recv *recv, uint32_t transfer);
 /* A shard of a transfer that is over: the answer goes out once more. False: none is remembered. */

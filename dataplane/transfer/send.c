@@ -36,10 +36,19 @@ static void open_start(struct gx_send *send, uint64_t now)
     send->generation++;
 }
 
+bool gx_send_layout(struct gx_layout *layout, const struct gx_open *open, uint64_t *start)
+{
+    uint32_t parts = open->parts != 0 ? open->parts : 1;
+    uint64_t bytes;
+
+    *start = gx_layout_part(open->bytes, open->shard_bytes, open->part, parts, &bytes);
+    return gx_layout_init(layout, bytes, open->shard_bytes, open->k_max);
+}
+
 void gx_send_init(struct gx_send *send, const struct gx_open *open, struct gx_source *source,
                   struct gx_send_block *blocks, uint64_t now)
 {
-    bool fits = gx_layout_init(&send->layout, open->bytes, open->shard_bytes, open->k_max);
+    bool fits = gx_send_layout(&send->layout, open, &send->start);
 
     GX_ASSERT(fits && source->byte_count == open->bytes);
     send->open = *open;

@@ -43,7 +43,9 @@ struct gx_send {
     uint32_t peer;
     struct gx_open open;
     struct gx_source *source;
+    void *user; /* of whoever called gx_links_send() */
     struct gx_layout layout;
+    uint64_t start; /* of the part in the source */
     struct gx_send_block *blocks;
     bool helper;
     uint32_t holder;
@@ -83,6 +85,8 @@ struct gx_row {
     bool repeat; /* sent before */
 };
 
+/* The layout of the part that `open` names, *start its first byte in the source. False: it is impossible. */
+bool gx_send_layout(struct gx_layout *layout, const struct gx_open *open, uint64_t *start);
 /* `open` complete; blocks: [block count of the layout]. */
 void gx_send_init(struct gx_send *send, const struct gx_open *open, struct gx_source *source,
                   struct gx_send_block *blocks, uint64_t now);

@@ -22,14 +22,18 @@ static uint64_t shard_max(uint64_t capacity_bytes, uint32_t shard_bytes)
     return (capacity_bytes + shard_bytes - 1) / shard_bytes;
 }
 
-static uint64_t block_max(uint64_t capacity_bytes, uint32_t shard_bytes, uint32_t k_max)
+/* Every further part may have one more block. */
+static uint64_t block_max(uint64_t capacity_bytes, uint32_t shard_bytes, uint32_t k_max,
+                          uint32_t part_max)
 {
-    return (shard_max(capacity_bytes, shard_bytes) + k_max - 1) / k_max;
+    return (shard_max(capacity_bytes, shard_bytes) + k_max - 1) / k_max + part_max - 1;
 }
 
-size_t gx_sink_table_bytes(uint64_t capacity_bytes, uint32_t shard_bytes, uint32_t k_max)
+size_t gx_sink_table_bytes(uint64_t capacity_bytes, uint32_t shard_bytes, uint32_t k_max,
+                           uint32_t part_max)
 {
-    return block_max(capacity_bytes, shard_bytes, k_max) * sizeof(struct gx_sink_block) +
+    return part_max * sizeof(struct gx_part) +
+           block_max(capacity_bytes, shard_bytes, k_max, part_max) * sizeof(struct gx_sink_block) +
            gx_digest_piece_count(capacity_bytes) * (GX_DIGEST_BYTES + sizeof(uint16_t));
 }
 
@@ -39,7 +43,7 @@ size_t gx_sink_staging_bytes(uint64_t capacity_bytes, uint32_t shard_bytes)
 }
 
 void gx_sink_init(struct gx_sink *sink, uint64_t capacity_bytes, uint32_t shard_bytes,
-                  uint32_t k_max, void *tables, uint8_t *staging)
+                  uint32_t k_max, uint32_t part_max, void *tables, uint8_t *staging)
 {
     uint8_t *at = tables;
 
@@ -48,8 +52,12 @@ void gx_sink_init(struct gx_sink *sink, uint64_t capacity_bytes, uint32_t shard_
     sink->staging = staging;
     sink->capacity_bytes = capacity_bytes;
     sink->shard_bytes = shard_bytes;
-    sink->block_max = (uint32_t)block_max(capacity_bytes, shard_bytes, k_max);
+    sink->block_max = (uint32_t)block_max(capacity_bytes, shard_bytes, k_max, part_max);
     sink->piece_max = (uint32_t)gx_digest_piece_count(capacity_bytes);
+    sink->part_max = part_max;
+    sink->parts = (struct gx_part *)(void *)at;
+    memset(sink->parts, 0, part_max * sizeof(struct gx_part));
+    at += part_max * sizeof(struct gx_part);
     sink->blocks = (struct gx_sink_block *)(void *)at;
     at += sink->block_max * sizeof(struct gx_sink_block);
     sink->piece_blocks = (uint16_t *)(void *)at;
@@ -57,53 +65,92 @@ void gx_sink_init(struct gx_sink *sink, uint64_t capacity_bytes, uint32_t shard_
     sink->piece_hashes = at;
 }
 
-static uint64_t block_start(const struct gx_layout *layout, uint32_t block)
+static uint64_t block_start(const struct gx_part *part, uint32_t block)
 {
-    return (uint64_t)gx_layout_first(layout, block) * layout->shard_bytes;
+    return part->start + (uint64_t)gx_layout_first(&part->layout, block) * part->layout.shard_bytes;
 }
 
-static uint64_t block_end(const struct gx_layout *layout, uint32_t block)
+static uint64_t part_end(const struct gx_part *part)
 {
-    uint64_t end =
-        block_start(layout, block) + (uint64_t)gx_layout_k(layout, block) * layout->shard_bytes;
-
-    return end < layout->bytes ? end : layout->bytes;
+    return part->start + part->layout.bytes;
 }
 
-static uint32_t piece_first(const struct gx_layout *layout, uint32_t block)
+static uint64_t block_end(const struct gx_part *part, uint32_t block)
 {
-    return (uint32_t)(block_start(layout, block) / GX_PIECE_BYTES);
+    uint64_t end = block_start(part, block) +
+                   (uint64_t)gx_layout_k(&part->layout, block) * part->layout.shard_bytes;
+
+    return end < part_end(part) ? end : part_end(part);
 }
 
-static uint32_t piece_last(const struct gx_layout *layout, uint32_t block)
+/* The pieces that a block touches and that lie in its part as a whole are [first, end). */
+static uint32_t piece_first(const struct gx_part *part, uint32_t block)
 {
-    return (uint32_t)((block_end(layout, block) - 1) / GX_PIECE_BYTES);
+    uint64_t inside = (part->start + GX_PIECE_BYTES - 1) / GX_PIECE_BYTES;
+    uint64_t first = block_start(part, block) / GX_PIECE_BYTES;
+
+    return (uint32_t)(first > inside ? first : inside);
+}
+
+static uint32_t piece_end(const struct gx_part *part, uint32_t block)
+{
+    uint64_t end = (block_end(part, block) - 1) / GX_PIECE_BYTES + 1;
+    bool cut = end * GX_PIECE_BYTES > part_end(part) && part_end(part) < part->sink->open.bytes;
+
+    return (uint32_t)(end - cut);
+}
+
+static bool part_open(struct gx_part *part, struct gx_sink *sink, const struct gx_open *open,
+                      uint32_t index, uint32_t *block_count)
+{
+    uint64_t bytes, start;
+
+    start = gx_layout_part(open->bytes, open->shard_bytes, index, sink->part_count, &bytes);
+    if (bytes == 0 || !gx_layout_init(&part->layout, bytes, open->shard_bytes, open->k_max) ||
+        part->layout.block_count > sink->block_max - *block_count)
+        return false;
+    part->sink = sink;
+    part->start = start;
+    part->blocks = sink->blocks + *block_count;
+    part->blocks_done = 0;
+    part->blocks_below = 0;
+    part->blocks_touched = 0;
+    part->finite = true;
+    part->complete = false;
+    *block_count += part->layout.block_count;
+    return true;
+}
+
+static void blocks_start(struct gx_sink *sink, struct gx_part *part)
+{
+    for (uint32_t block = 0; block < part->layout.block_count; block++) {
+        part->blocks[block].k = (uint8_t)gx_layout_k(&part->layout, block);
+        for (uint32_t i = piece_first(part, block); i < piece_end(part, block); i++)
+            sink->piece_blocks[i]++;
+    }
 }
 
 bool gx_sink_open(struct gx_sink *sink, const struct gx_open *open)
 {
-    struct gx_layout layout;
+    uint32_t parts = open->parts != 0 ? open->parts : 1, block_count = 0;
 
     if (open->bytes > sink->capacity_bytes || open->shard_bytes != sink->shard_bytes ||
-        !gx_layout_init(&layout, open->bytes, open->shard_bytes, open->k_max) ||
-        layout.block_count > sink->block_max)
+        parts > sink->part_max)
         return false;
+    GX_ASSERT(sink->away == 0); /* a worker that still knows it would write into other bytes */
+    sink->part_count = parts;
+    for (uint32_t i = 0; i < parts; i++)
+        if (!part_open(&sink->parts[i], sink, open, i, &block_count))
+            return false;
     sink->state = GX_SINK_OPEN;
     sink->open = *open;
-    sink->layout = layout;
-    sink->blocks_done = 0;
-    sink->blocks_below = 0;
-    sink->blocks_touched = 0;
+    sink->open.parts = (uint8_t)parts;
     sink->held_ns = 0;
     sink->param_count = 0;
-    sink->finite = true;
-    memset(sink->blocks, 0, layout.block_count * sizeof *sink->blocks);
+    memset(sink->blocks, 0, block_count * sizeof *sink->blocks);
     memset(sink->piece_blocks, 0, gx_digest_piece_count(open->bytes) * sizeof *sink->piece_blocks);
-    for (uint32_t block = 0; block < layout.block_count; block++) {
-        sink->blocks[block].k = (uint8_t)gx_layout_k(&layout, block);
-        for (uint32_t i = piece_first(&layout, block); i <= piece_last(&layout, block); i++)
-            sink->piece_blocks[i]++;
-    }
+    for (uint32_t i = 0; i < parts; i++)
+        blocks_start(sink, &sink->parts[i]);
     return true;
 }
 
@@ -117,15 +164,15 @@ void gx_sink_free(struct gx_sink *sink)
     sink->state = GX_SINK_FREE;
 }
 
-uint32_t gx_sink_lack(const struct gx_sink *sink, uint32_t block)
+uint32_t gx_part_lack(const struct gx_part *part, uint32_t block)
 {
-    return (uint32_t)(sink->blocks[block].k - sink->blocks[block].have);
+    return (uint32_t)(part->blocks[block].k - part->blocks[block].have);
 }
 
-static uint8_t *slot_at(const struct gx_sink *sink, uint32_t block, uint32_t slot)
+static uint8_t *slot_at(const struct gx_part *part, uint32_t block, uint32_t slot)
 {
-    return sink->staging + block_start(&sink->layout, block) +
-           (uint64_t)slot * sink->layout.shard_bytes;
+    return part->sink->staging + block_start(part, block) +
+           (uint64_t)slot * part->layout.shard_bytes;
 }
 
 static bool is_taken(const struct gx_sink_block *block, uint32_t slot)
@@ -160,103 +207,153 @@ static uint32_t payload_bytes(const struct gx_layout *layout, uint32_t block, ui
     return layout->shard_bytes;
 }
 
-static void block_rebuild(struct gx_sink *sink, uint32_t block_idx, void *scratch)
+static void block_rebuild(struct gx_part *part, uint32_t block_idx, void *scratch)
 {
-    struct gx_sink_block *block = &sink->blocks[block_idx];
+    struct gx_sink_block *block = &part->blocks[block_idx];
     uint8_t *slots[GX_K_SMALL];
     int error;
 
     for (uint32_t i = 0; i < block->k; i++)
-        slots[i] = slot_at(sink, block_idx, i);
-    error = gx_fec_decode(block->k, sink->layout.shard_bytes, slots, block->rows, scratch);
+        slots[i] = slot_at(part, block_idx, i);
+    error = gx_fec_decode(block->k, part->layout.shard_bytes, slots, block->rows, scratch);
     GX_ASSERT(error == 0);
 }
 
-static void block_hash(struct gx_sink *sink, uint32_t block)
+/* False: it has a value that is not finite. */
+static bool piece_hash(struct gx_sink *sink, uint64_t i)
 {
-    const struct gx_layout *layout = &sink->layout;
     enum gx_digest_kind kind = sink->open.digest_kind;
-    uint32_t hash_bytes = gx_digest_piece_bytes(kind);
+    uint64_t start = i * GX_PIECE_BYTES;
+    uint64_t left = sink->open.bytes - start;
+    uint64_t bytes = left < GX_PIECE_BYTES ? left : GX_PIECE_BYTES;
 
-    for (uint32_t i = piece_first(layout, block); i <= piece_last(layout, block); i++) {
-        uint64_t start = (uint64_t)i * GX_PIECE_BYTES;
-        uint64_t left = layout->bytes - start;
-        uint64_t bytes = left < GX_PIECE_BYTES ? left : GX_PIECE_BYTES;
-
-        if (--sink->piece_blocks[i] != 0)
-            continue;
-        gx_digest_piece(kind, sink->staging + start, bytes,
-                        sink->piece_hashes + (uint64_t)i * hash_bytes);
-        if (sink->param_count != 0 &&
-            gx_format_check(sink->open.format, sink->staging, start, bytes, sink->param_count) != 0)
-            sink->finite = false;
-    }
+    gx_digest_piece(kind, sink->staging + start, bytes,
+                    sink->piece_hashes + i * gx_digest_piece_bytes(kind));
+    return sink->param_count == 0 ||
+           gx_format_check(sink->open.format, sink->staging, start, bytes, sink->param_count) == 0;
 }
 
-static void block_finish(struct gx_sink *sink, uint32_t block, uint64_t now)
+static void block_finish(struct gx_part *part, uint32_t block)
+{
+    struct gx_sink *sink = part->sink;
+
+    part->blocks[block].done = true;
+    while (part->blocks_below < part->layout.block_count && part->blocks[part->blocks_below].done)
+        part->blocks_below++;
+    for (uint32_t i = piece_first(part, block); i < piece_end(part, block); i++)
+        if (--sink->piece_blocks[i] == 0)
+            part->finite &= piece_hash(sink, i);
+    /* Relaxed: gx_sink_blocks_done() only looks whether it moves. */
+    __atomic_store_n(&part->blocks_done, part->blocks_done + 1, __ATOMIC_RELAXED);
+}
+
+bool gx_part_is_complete(const struct gx_part *part)
+{
+    return part->blocks_done == part->layout.block_count;
+}
+
+uint32_t gx_sink_blocks_done(const struct gx_sink *sink)
+{
+    uint32_t done = 0;
+
+    for (uint32_t i = 0; i < sink->part_count; i++)
+        done += __atomic_load_n(&sink->parts[i].blocks_done, __ATOMIC_RELAXED);
+    return done;
+}
+
+/* The pieces in which one part ends and another begins. */
+static bool borders_hash(struct gx_sink *sink)
+{
+    uint64_t last = UINT64_MAX;
+    bool finite = true;
+
+    for (uint32_t i = 1; i < sink->part_count; i++) {
+        uint64_t piece = sink->parts[i].start / GX_PIECE_BYTES;
+
+        if (sink->parts[i].start % GX_PIECE_BYTES == 0 || piece == last)
+            continue;
+        finite &= piece_hash(sink, piece);
+        last = piece;
+    }
+    return finite;
+}
+
+bool gx_sink_finish(struct gx_sink *sink, struct gx_part *part, uint64_t now)
 {
     struct gx_digest digest;
+    bool finite = true;
 
-    sink->blocks[block].done = true;
-    sink->blocks_done++;
-    while (sink->blocks_below < sink->layout.block_count && sink->blocks[sink->blocks_below].done)
-        sink->blocks_below++;
-    block_hash(sink, block);
-    if (sink->blocks_done < sink->layout.block_count)
-        return;
-    gx_digest_final(sink->open.digest_kind, sink->piece_hashes, sink->layout.bytes, &digest);
+    if (sink->state != GX_SINK_OPEN || part->complete)
+        return false;
+    part->complete = true;
+    for (uint32_t i = 0; i < sink->part_count; i++) {
+        if (!sink->parts[i].complete)
+            return false;
+        finite &= sink->parts[i].finite;
+    }
+    finite &= borders_hash(sink);
+    gx_digest_final(sink->open.digest_kind, sink->piece_hashes, sink->open.bytes, &digest);
     sink->state =
-        sink->finite && gx_digest_equal(&digest, &sink->open.digest) ? GX_SINK_HELD : GX_SINK_BAD;
+        finite && gx_digest_equal(&digest, &sink->open.digest) ? GX_SINK_HELD : GX_SINK_BAD;
     sink->held_ns = now;
+    return true;
 }
 
-enum gx_sink_effect gx_sink_place(struct gx_sink *sink, const struct gx_header *header,
-                                  const uint8_t *payload, void *scratch, uint32_t *rebuilt,
-                                  uint64_t now)
+static void row_place(struct gx_part *part, uint32_t block_idx, uint32_t row,
+                      const uint8_t *payload, uint32_t bytes)
 {
-    uint32_t row = header->shard;
-    struct gx_sink_block *block;
+    struct gx_sink_block *block = &part->blocks[block_idx];
+    uint32_t shard_bytes = part->layout.shard_bytes;
     uint8_t *to;
-
-    *rebuilt = 0;
-    if (sink->state != GX_SINK_OPEN)
-        return GX_SINK_DUPLICATE;
-    if (header->block >= sink->layout.block_count)
-        return GX_SINK_MALFORMED;
-    block = &sink->blocks[header->block];
-    if (header->k != block->k ||
-        header->payload_bytes != payload_bytes(&sink->layout, header->block, row, block->k))
-        return GX_SINK_MALFORMED;
-    if (block->done || (block->seen[row / 64] >> row % 64 & 1))
-        return GX_SINK_DUPLICATE;
 
     if (row >= block->k) {
         uint32_t slot = slot_free(block);
 
-        to = slot_at(sink, header->block, slot);
+        to = slot_at(part, block_idx, slot);
         slot_take(block, slot, row);
         block->parity++;
     } else {
-        to = slot_at(sink, header->block, row);
+        to = slot_at(part, block_idx, row);
         if (is_taken(block, row)) {
             uint32_t slot = slot_free(block);
 
-            memcpy(slot_at(sink, header->block, slot), to, sink->layout.shard_bytes);
+            memcpy(slot_at(part, block_idx, slot), to, shard_bytes);
             slot_take(block, slot, block->rows[row]);
         }
         slot_take(block, row, row);
     }
-    memcpy(to, payload, header->payload_bytes);
-    memset(to + header->payload_bytes, 0, sink->layout.shard_bytes - header->payload_bytes);
+    memcpy(to, payload, bytes);
+    memset(to + bytes, 0, shard_bytes - bytes);
     block->seen[row / 64] |= 1ull << row % 64;
     block->have++;
-    if (header->block >= sink->blocks_touched)
-        sink->blocks_touched = header->block + 1;
+}
+
+enum gx_sink_effect gx_part_place(struct gx_part *part, const struct gx_header *header,
+                                  const uint8_t *payload, void *scratch, uint32_t *rebuilt)
+{
+    uint32_t row = header->shard;
+    struct gx_sink_block *block;
+
+    *rebuilt = 0;
+    if (gx_part_is_complete(part))
+        return GX_SINK_DUPLICATE;
+    if (header->block >= part->layout.block_count)
+        return GX_SINK_MALFORMED;
+    block = &part->blocks[header->block];
+    if (header->k != block->k ||
+        header->payload_bytes != payload_bytes(&part->layout, header->block, row, block->k))
+        return GX_SINK_MALFORMED;
+    if (block->done || (block->seen[row / 64] >> row % 64 & 1))
+        return GX_SINK_DUPLICATE;
+
+    row_place(part, header->block, row, payload, header->payload_bytes);
+    if (header->block >= part->blocks_touched)
+        part->blocks_touched = header->block + 1;
     if (block->have == block->k) {
         *rebuilt = block->parity;
         if (block->parity > 0)
-            block_rebuild(sink, header->block, scratch);
-        block_finish(sink, header->block, now);
+            block_rebuild(part, header->block, scratch);
+        block_finish(part, header->block);
     }
     return GX_SINK_PLACED;
 }

@@ -11,6 +11,7 @@ void gx_source_init(struct gx_source *source, const uint8_t *bytes, uint64_t byt
     source->byte_count = byte_count;
     source->packets = 0;
     source->sends = 0;
+    source->away = 0;
     source->tail = tail;
     memcpy(tail, bytes + byte_count - tail_bytes, tail_bytes);
     memset(tail + tail_bytes, 0, shard_bytes - tail_bytes);

@@ -21,6 +21,7 @@
 #define GX_FRAME_OVERHEAD_BYTES 42 /* Ethernet, IPv4, UDP */
 #define GX_TAG_OFFSET 32
 #define GX_VERSION 1
+#define GX_WORKERS_MAX 8 /* of one site, hence lanes of one link and parts of one transfer */
 
 enum gx_type {
     GX_TYPE_HELLO,

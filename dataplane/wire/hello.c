@@ -9,10 +9,10 @@
 #define FIXED_BYTES 64
 #define FIELD_HEAD_BYTES 4
 
-enum field { NAME = 1, INDEX = 2, LIST = 3, LIST_DIGEST = 4, MTU = 5, WORKERS = 6 };
+enum field { NAME = 1, INDEX = 2, LIST = 3, LIST_DIGEST = 4, MTU = 5, WORKERS = 6, LANE = 7 };
 
-_Static_assert(FIXED_BYTES + 6 * FIELD_HEAD_BYTES + GX_NAME_MAX + GX_SITES_MAX * GX_NAME_MAX +
-                       GX_HELLO_DIGEST_BYTES + 12 <=
+_Static_assert(FIXED_BYTES + 7 * FIELD_HEAD_BYTES + GX_NAME_MAX + GX_SITES_MAX * GX_NAME_MAX +
+                       GX_HELLO_DIGEST_BYTES + 16 <=
                    GX_HELLO_MAX_BYTES,
                "the longest hello fits");
 
@@ -65,6 +65,7 @@ size_t gx_hello_build(const struct gx_hello *hello, uint8_t *out)
     at = put_field(at, LIST_DIGEST, hello->list_digest, GX_HELLO_DIGEST_BYTES);
     at = put_field_u32(at, MTU, hello->mtu);
     at = put_field_u32(at, WORKERS, hello->workers);
+    at = put_field_u32(at, LANE, hello->lane);
     return (size_t)(at - out);
 }
 
@@ -119,6 +120,8 @@ static bool get_field(struct gx_hello *hello, unsigned type, const uint8_t *in, 
         return get_u32(&hello->mtu, in, length);
     case WORKERS:
         return get_u32(&hello->workers, in, length);
+    case LANE:
+        return get_u32(&hello->lane, in, length);
     default:
         return true;
     }

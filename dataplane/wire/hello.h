@@ -10,6 +10,7 @@
  *  64  then fields of u16 type, u16 length, bytes; types that are unknown are skipped:
  *        1 own site name    2 own index, u32    3 list of names, each u8 length and bytes
  *        4 digest of the list, 16 bytes         5 MTU, u32        6 workers, u32
+ *        7 lane, u32
  */
 #ifndef GX_WIRE_HELLO_H
 #define GX_WIRE_HELLO_H
@@ -44,6 +45,7 @@ struct gx_hello {
     uint8_t list_digest[GX_HELLO_DIGEST_BYTES];
     uint32_t mtu;
     uint32_t workers;
+    uint32_t lane; /* 0 where a hello names none */
 };
 
 /* Returns the bytes written; `out` has GX_HELLO_MAX_BYTES. */

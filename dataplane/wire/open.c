@@ -2,13 +2,15 @@
  *
  *   0  u8 GX_CONTROL_OPEN   1  u8 format   2  u8 digest kind   3  u8 k_max
  *   4  u32 transfer         8  u64 run    16  u32 epoch       20  u32 fragment
- *  24  u64 round           32  u8 kind    33  u8 owner        34  u16 shard bytes   36  u32 0
+ *  24  u64 round           32  u8 kind    33  u8 owner        34  u16 shard bytes
+ *  36  u8 part         37  u8 parts       38  u16 0
  *  40  u64 bytes           48  u64 weight 56  u8[32] base     88  u8[32] digest    120  u64 offered, ns
  */
 #include "wire/open.h"
 
 #include <string.h>
 
+#include "wire/header.h"
 #include "wire/le.h"
 
 #define OPEN_BYTES 128
@@ -36,7 +38,9 @@ size_t gx_open_build(const struct gx_open *open, uint8_t *out)
     out[32] = open->key.kind;
     out[33] = open->key.owner;
     gx_put_u16(out + 34, open->shard_bytes);
-    gx_put_u32(out + 36, 0);
+    out[36] = open->part;
+    out[37] = open->parts != 0 ? open->parts : 1;
+    gx_put_u16(out + 38, 0);
     gx_put_u64(out + 40, open->bytes);
     gx_put_u64(out + 48, open->weight);
     memcpy(out + 56, open->base.b, GX_DIGEST_BYTES);
@@ -51,7 +55,8 @@ static bool in_range(const struct gx_open *open)
            open->key.kind < GX_KIND_COUNT && open->key.owner < GX_SITES_MAX && open->bytes != 0 &&
            open->weight <= GX_WEIGHT_MAX && open->format < GX_FORMAT_COUNT &&
            open->digest_kind < GX_DIGEST_KIND_COUNT && open->k_max != 0 && open->k_max <= K_MAX &&
-           open->shard_bytes != 0 && open->shard_bytes % 64 == 0;
+           open->shard_bytes != 0 && open->shard_bytes % 64 == 0 && open->parts <= GX_WORKERS_MAX &&
+           open->part < open->parts;
 }
 
 bool gx_open_parse(struct gx_open *open, const uint8_t *in, size_t bytes)
@@ -70,6 +75,8 @@ bool gx_open_parse(struct gx_open *open, const uint8_t *in, size_t bytes)
     open->key.kind = in[32];
     open->key.owner = in[33];
     open->shard_bytes = gx_get_u16(in + 34);
+    open->part = in[36];
+    open->parts = in[37];
     open->bytes = gx_get_u64(in + 40);
     open->weight = gx_get_u64(in + 48);
     memcpy(open->base.b, in + 56, GX_DIGEST_BYTES);

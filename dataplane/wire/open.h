@@ -28,12 +28,14 @@ struct gx_key {
 struct gx_open {
     uint32_t transfer; /* set by the sender's transfer layer */
     struct gx_key key;
-    uint64_t bytes;
+    uint64_t bytes; /* of the whole, of which this may be a part */
     uint64_t weight;
     uint8_t format;      /* enum gx_format; of a state GX_FP32 */
     uint8_t digest_kind; /* enum gx_digest_kind */
     uint8_t k_max;       /* data shards in a block, at most */
     uint16_t shard_bytes;
+    uint8_t part;  /* which one of … */
+    uint8_t parts; /* … so many this transfer carries; each has its own lane. 0 is read as 1 */
     struct gx_digest base;   /* of the state that the contribution starts from */
     struct gx_digest digest; /* of the bytes */
     uint64_t offered_ns;     /* the owner's CLOCK_MONOTONIC when its trainer offered */

@@ -264,11 +264,11 @@ int main(void)
     gx_random_init(&dice, 1);
     bytes = must(aligned_alloc(64, BYTES));
     tail = must(aligned_alloc(64, SHARD));
-    tables = must(malloc(gx_sink_table_bytes(BYTES, SHARD, 64)));
+    tables = must(malloc(gx_sink_table_bytes(BYTES, SHARD, 64, 1)));
     staging = must(aligned_alloc(64, (gx_sink_staging_bytes(BYTES, SHARD) + 63) / 64 * 64));
     memset(staging, 0, gx_sink_staging_bytes(BYTES, SHARD));
     gx_random_fill(&dice, bytes, BYTES);
-    gx_sink_init(&sink, BYTES, SHARD, 64, tables, staging);
+    gx_sink_init(&sink, BYTES, SHARD, 64, 1, tables, staging);
     if (gx_aead_init() != 0)
         return 1;
     hot = aead_alone(16 * SHARD, false);

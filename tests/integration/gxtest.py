@@ -1,7 +1,8 @@
-"""What the integration tests share: real processes on loopback, each ended by its own process id.
+"""What the integration tests share: real processes, each ended by its own process id.
 
-GX_BIN names the folder of the programs (default build/bin). A test file prints "ok NAME", "not ok NAME: why" or
-"skip NAME: why" for each test, and lines that start with "#"; it exits 0, 1, or 77 when everything was skipped.
+GX_BIN names the folder of the programs (default build/bin), GX_TEST_PORT the kinds of ports (gxports.py; default: all). A
+test file prints "ok NAME[KIND]", "not ok NAME[KIND]: why" or "skip NAME[KIND]: why" for each test, and lines that start
+with "#"; it exits 0, 1, or 77 when everything was skipped.
 
     with gxtest.Lab("a", "b", wan=["--loss", "0.01"]) as lab:
         reports = lab.perf_all("run", "--bytes", "1M", "--rounds", "4")
@@ -10,26 +11,20 @@ import contextlib
 import ctypes
 import json
 import os
-import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
+from gxports import KINDS, ROOT, Skip, namespaces
+
 BIN = os.path.abspath(os.environ.get("GX_BIN", "build/bin"))
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HANG_S = 60  # nothing here takes nearly so long; a test that waits longer has found a hang
 
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Skip(Exception):
-    pass
 
 
 def check(condition, text):
@@ -57,25 +52,6 @@ def wait_until(condition, what, seconds=HANG_S, interval=0.02):
             return value
         check(time.monotonic() < end, "no %s within %.0f s" % (what, seconds))
         time.sleep(interval)
-
-
-# ---- ports ----
-
-
-def free_port(taken=set()):
-    """A UDP port of 127.0.0.1 that is free now and was not given out before. Below the range of ephemeral ports."""
-    first = 20000 + os.getpid() * 61 % 9000
-    for port in range(first, first + 3000):
-        if port in taken:
-            continue
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        taken.add(port)
-        return port
-    raise Skip("no free ports")
 
 
 # ---- processes ----
@@ -137,51 +113,6 @@ def run(argv, seconds=HANG_S):
                           preexec_fn=_child, check=False)
 
 
-# ---- a relay that remembers ----
-
-
-class Relay:
-    """Forwards UDP between the sites of a lab as gx-wan does, unharmed, keeps what it saw, and sends what a test makes
-    up under a site's address."""
-
-    def __init__(self, sites):
-        self.sites = sites
-        self.sockets = []
-        self.seen = []  # (from, to, payload): sites by index
-        self.outage = False
-        for site in sites:
-            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-            s.bind(("127.0.0.1", site.dial))
-            s.setblocking(False)
-            self.sockets.append(s)
-        self.stopping = False
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self):
-        index_of = {("127.0.0.1", site.port): i for i, site in enumerate(self.sites)}
-        while not self.stopping:
-            for s in select.select(self.sockets, [], [], 0.1)[0]:
-                with contextlib.suppress(BlockingIOError):
-                    for _ in range(64):
-                        payload, source = s.recvfrom(65536)
-                        if source in index_of and not self.outage:
-                            to = self.sockets.index(s)
-                            self.seen.append((index_of[source], to, payload))
-                            self.send(payload, index_of[source], to)
-
-    def send(self, payload, source, target):
-        with contextlib.suppress(OSError):
-            self.sockets[source].sendto(payload, ("127.0.0.1", self.sites[target].port))
-
-    def close(self):
-        self.stopping = True
-        self.thread.join()
-        for s in self.sockets:
-            s.close()
-
-
 # ---- a lab: sites, and what lies between them ----
 
 
@@ -190,26 +121,26 @@ class Site:
         self.lab, self.name, self.index = lab, name, index
         self.socket = lab.path("%s.sock" % name)
         self.config = lab.path("%s.yaml" % name)
-        self.port = free_port()  # that gxd binds
-        self.dial = self.port  # that peers dial: a relay's, when there is one
+        self.address = lab.ports.address(index)  # that peers dial
         self.gxd = None
         self.starts = 0
 
     def write_config(self, sites=None, **keys):
-        """The smallest config and `keys`; sites: (name, port) pairs, if not the lab's."""
+        """The smallest config and `keys`; sites: (name, address) pairs, if not the lab's."""
         keys = {"rate": "200Mbit", "memory": "256MiB", **self.lab.keys, **keys}
-        sites = sites or [(s.name, s.dial) for s in self.lab.sites]
-        lines = ["site: %s" % self.name, 'port: {udp: "127.0.0.1:%d"}' % self.port, "socket: %s" % self.socket]
+        sites = sites or [(s.name, s.address) for s in self.lab.sites]
+        lines = ["site: %s" % self.name, "port: %s" % self.lab.ports.port(self.index), "socket: %s" % self.socket]
         lines += ["%s: %s" % (key, value) for key, value in keys.items()]
         lines += ["sites:"]
-        lines += ['  - {name: %s, address: "127.0.0.1:%d"}' % pair for pair in sites]
+        lines += ['  - {name: %s, address: "%s"}' % pair for pair in sites]
         with open(self.config, "w") as f:
             f.write("\n".join(lines) + "\n")
 
     def start(self, wrapper=(), ready=True):
         self.starts += 1
         name = "gxd-%s" % self.name + ("-%d" % self.starts if self.starts > 1 else "")
-        self.gxd = Process(name, [*wrapper, program("gxd"), "-c", self.config], self.lab.folder)
+        argv = self.lab.ports.command(self.index, [*wrapper, program("gxd"), "-c", self.config])
+        self.gxd = Process(name, argv, self.lab.folder)
         self.lab.processes.append(self.gxd)
         if ready:
             self.wait_ready()
@@ -217,6 +148,7 @@ class Site:
 
     def wait_ready(self):
         def ready():
+            need_dpdk(self.gxd)
             check(self.gxd.alive(), "%s ended with %s; it said:\n%s" %
                   (self.gxd.name, self.gxd.popen.returncode, self.gxd.tail()))
             return self.ctl("show", "--json").returncode == 0
@@ -255,23 +187,31 @@ class Site:
         return process
 
 
-class Lab:
-    """Sites with a gxd each, in a folder of their own, and a gx-wan between them when `wan` holds its options; with
-    relay=True a Relay. start: whether the gxds are started and up. keys: of every site's config."""
+def need_dpdk(process):
+    if not process.alive() and "libdpdk-dev" in process.err():
+        raise Skip("%s is built without DPDK" % process.name)
 
-    def __init__(self, *names, wan=None, relay=False, start=True, **keys):
-        self.folder = tempfile.mkdtemp(prefix="gx-test-")
-        self.processes, self.keys, self.wan, self.relay = [], keys, None, None
+
+class Lab:
+    """Sites with a gxd each, in a folder of their own. wan: options of a gx-wan between them; relay: a gxports.Relay between
+    them. start: whether the gxds are started and up. ports: a kind or a class, if not the kind that the test runs on. keys:
+    of every site's config."""
+
+    open = []
+
+    def __init__(self, *names, wan=None, relay=False, start=True, ports=None, **keys):
+        self.processes, self.keys, self.ports, self.wan, self.relay = [], keys, None, None, None
         self.sites = []
+        self.folder = tempfile.mkdtemp(prefix="gx-test-")
+        Lab.open.append(self)
         try:
+            make = KINDS.get(ports or kind, ports)
+            self.ports = make(list(names), self.folder, relay or wan is not None, int(keys.get("workers", 1)))
             self.sites += [Site(self, name, i) for i, name in enumerate(names)]
-            if relay or wan is not None:
-                for site in self.sites:
-                    site.dial = free_port()
-            if wan is not None:
-                self.start_wan(*wan)
+            if wan is not None or self.ports.needs_wan:
+                self.start_wan(*(wan or ()))
             if relay:
-                self.relay = Relay(self.sites)
+                self.relay = self.ports.relay()
             for site in self.sites:
                 site.write_config()
             if start:
@@ -286,10 +226,10 @@ class Lab:
         return os.path.join(self.folder, name)
 
     def start_wan(self, *options):
-        pairs = ["127.0.0.1:%d=127.0.0.1:%d" % (s.dial, s.port) for s in self.sites]
-        self.wan = Process("gx-wan", [program("gx-wan"), "--udp", *pairs, *options], self.folder)
+        self.wan = Process("gx-wan", self.ports.wan_command([program("gx-wan"), *options]), self.folder)
         self.processes.append(self.wan)
         wait_until(lambda: not self.wan.alive() or "ready" in self.wan.err(), "ready gx-wan")
+        need_dpdk(self.wan)
         check(self.wan.alive(), "gx-wan ended: %s" % self.wan.err())
 
     def wan_counters(self):
@@ -299,11 +239,11 @@ class Lab:
         return json.loads(self.wan.out())
 
     def wait_up(self):
-        """Every gxd is ready and every link is up."""
+        """Every gxd is ready and every link is up, if only for small packets."""
         for site in self.sites:
             site.wait_ready()
         for site in self.sites:
-            wait_until(lambda s=site: all(link["state"] == "up" for link in s.show("links")["links"]),
+            wait_until(lambda s=site: all(link["state"] in ("up", "mtu") for link in s.show("links")["links"]),
                        "links up at %s" % site.name)
 
     def perf_all(self, run_name, *options):
@@ -314,19 +254,27 @@ class Lab:
         return self
 
     def __exit__(self, kind, *_):
-        if kind not in (None, Skip):
-            for process in self.processes:
-                if process.err().strip() and "perf" not in process.name:
-                    print("# %s ended its log with:\n%s" % (process.name, "\n".join(
-                        "#" + line for line in process.tail().splitlines())), flush=True)
-        self.close()
+        try:
+            if kind not in (None, Skip):
+                self.tell()
+        finally:
+            self.close()
+
+    def tell(self):
+        for process in self.processes:
+            if process.err().strip() and "perf" not in process.name:
+                print("# %s ended its log with:\n%s" % (process.name, "\n".join(
+                    "#" + line for line in process.tail().splitlines())), flush=True)
 
     def close(self):
         for process in self.processes:
             process.kill()
         if self.relay:
             self.relay.close()
+        if self.ports:
+            self.ports.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        Lab.open.remove(self)
 
 
 def report_of(process, seconds=HANG_S, errors=0):
@@ -340,29 +288,69 @@ def report_of(process, seconds=HANG_S, errors=0):
 
 # ---- running ----
 
+kind = "udp"  # of the ports of the test that runs
 
-def main(names):
-    """Runs every test_* function of a module's globals()."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    wanted = sys.argv[1:]
+
+def once(test):
+    """Of a test that has nothing to do with ports."""
+    test.once = True
+    return test
+
+
+def kinds():
+    wanted = os.environ.get("GX_TEST_PORT", "").replace(",", " ").split() or list(KINDS)
+    for word in wanted:
+        if word not in KINDS:
+            sys.exit("GX_TEST_PORT: '%s' is none of %s" % (word, ", ".join(KINDS)))
+    return wanted
+
+
+def stop(*_):
+    """The way out by a signal is the one of a failed test; no second signal disturbs it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(1)
+
+
+def run_test(name, test):
+    """True: passed; False: failed; None: skipped."""
+    started, passed = time.monotonic(), None
+    try:
+        test()
+    except Skip as why:
+        print("skip %s: %s" % (name, why), flush=True)
+    except Exception as why:  # whatever it is, the other tests still run
+        passed = False
+        text = str(why).rstrip().split("\n")
+        print("not ok %s: %s: %s" % (name, type(why).__name__, text[0]), flush=True)
+        for line in text[1:]:
+            remark(line)
+    else:
+        passed = True
+        print("ok %s" % name, flush=True)
+    remark("%s took %.1f s" % (name, time.monotonic() - started))
+    return passed
+
+
+def main(names, once=False):
+    """Runs every test_* function of a module's globals() on each kind of port that GX_TEST_PORT names (default: on all);
+    those marked once, or all of them, on udp only."""
+    global kind
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    wanted, results = sys.argv[1:], []
     tests = [(name[5:], test) for name, test in names.items() if name.startswith("test_") and callable(test)]
-    passed = failed = 0
-    for name, test in tests:
-        if wanted and name not in wanted:
-            continue
-        started = time.monotonic()
-        try:
-            test()
-        except Skip as why:
-            print("skip %s: %s" % (name, why), flush=True)
-        except Exception as why:  # whatever it is, the other tests still run
-            failed += 1
-            text = str(why).rstrip().split("\n")
-            print("not ok %s: %s: %s" % (name, type(why).__name__, text[0]), flush=True)
-            for line in text[1:]:
-                remark(line)
-        else:
-            passed += 1
-            print("ok %s" % name, flush=True)
-        remark("%s took %.1f s" % (name, time.monotonic() - started))
-    return 1 if failed else 0 if passed else 77
+    try:
+        for kind in kinds():
+            for name, test in tests:
+                single = once or hasattr(test, "once")
+                if (wanted and name not in wanted) or (single and kind != "udp"):
+                    continue
+                results.append(run_test(name if single else "%s[%s]" % (name, kind), test))
+    finally:
+        for lab in list(Lab.open):  # whose making or closing a signal has cut short
+            lab.close()
+        namespaces.Net.close_all()
+    if not results:
+        remark("no test of this file is for ports of the kind %s" % " ".join(kinds()))
+    return 1 if False in results else 0 if True in results else 77

@@ -11,7 +11,7 @@ import sys
 import time
 
 import gxtest
-from gxtest import ROOT, Lab, Process, Skip, check, program, remark, report_of, run, wait_until
+from gxtest import ROOT, Lab, Process, Skip, check, once, program, remark, report_of, run, wait_until
 
 
 def answer(done, code=0):
@@ -95,6 +95,7 @@ def test_set_run_deadline():
         check("known at the coordinator, a" in elsewhere, elsewhere)
 
 
+@once
 def test_set_log_level():
     with Lab("a") as lab:
         a = lab.sites[0]
@@ -108,6 +109,7 @@ def test_set_log_level():
         check("sets log.level to debug" in a.gxd.err(), "the operator's command is not in the log")
 
 
+@once
 def test_set_refuses():
     with Lab("a") as lab:
         a = lab.sites[0]
@@ -190,7 +192,7 @@ def test_why_when_nothing_runs():
         a.start()
         text = answer(a.ctl("why")).stdout
         check("no trainer is registered" in text, text)
-        check("link b: down: nothing was ever heard from 127.0.0.1:%d" % b.dial in text, text)
+        check("link b: down: nothing was ever heard from %s" % b.address in text, text)
         perf = a.perf("alone", "--bytes", "100K", "--rounds", "2")
         wait_until(lambda: "start_sites" in answer(a.ctl("why")).stdout, "word of start_sites")
         answer(a.ctl("why", "nonesuch"), 1)
@@ -208,7 +210,7 @@ def test_why_a_site_was_left_out():
     with Lab("a", "b", "c", wan=["--rate", "40Mbit", "--delay", "5ms"], deadline="6s") as lab:
         a, b, c = lab.sites
         perfs = [s.perf("dies", "--bytes", "2M", "--rounds", "10000") for s in lab.sites]
-        wait_until(lambda: (a.round("dies") or {"applied_round": 0})["applied_round"] >= 1, "a round")
+        wait_until(lambda: (c.round("dies") or {"applied_round": 0})["applied_round"] >= 1, "a round at c")
         perfs[2].kill()
         whys = {}
 
@@ -221,7 +223,7 @@ def test_why_a_site_was_left_out():
 
         wait_until(left_out, "a round without c", 30)
         check(whys["a"]["why"] == whys["b"]["why"] == "MEMBER", "%s" % whys)
-        check(whys["c"]["why"] in ("NO_TRAINER", "NOT_HELD", "SILENT", "UNKNOWN"), "%s" % whys["c"])
+        check(whys["c"]["why"] in ("NO_TRAINER", "NOT_HELD", "SILENT", "BEHIND", "UNKNOWN"), "%s" % whys["c"])
         check(whys["c"]["todo"], "nothing to do about %s" % whys["c"])
         remark("c was left out: %s" % whys["c"]["text"])
 
@@ -248,6 +250,7 @@ def test_monitor():
         answer(a.ctl("monitor", "--count", "1", "--interval", "100ms"), 3)
 
 
+@once
 def test_monitor_refreshes_in_place():
     with Lab("a") as lab:
         master, slave = os.openpty()
@@ -312,6 +315,7 @@ def findings(root, *words, code=0):
     return {(f["check"], f["interface"]): f for f in answer_json(done, code)["findings"]}
 
 
+@once
 def test_host_check_here():
     """On this very machine, as a user without rights where there is one to become."""
     argv = [program("gxctl"), "host", "check"]
@@ -334,6 +338,7 @@ def test_host_check_here():
            (told["ok"], told["notes"], told["warnings"], told["failures"]))
 
 
+@once
 def test_host_check_tells_what_to_do():
     with Lab() as lab:
         root = fake_host(lab)
@@ -359,6 +364,80 @@ def test_host_check_tells_what_to_do():
         answer(run([program("gxctl"), "host", "check", "nosuch"]), 2)
 
 
+def port_config(lab, port, **keys):
+    path = lab.path("port.yaml")
+    lines = ["site: a", "port: %s" % port, "socket: %s" % lab.path("port.sock"), "rate: 1Gbit", "memory: 256MiB"]
+    lines += ["%s: %s" % pair for pair in keys.items()]
+    lines += ["sites:", '  - {name: a, address: "10.0.1.1:7440"}', '  - {name: b, address: "10.0.2.1:7440"}']
+    with open(path, "w") as f:
+        f.write("\n".join(lines) + "\n")
+    return path
+
+
+def expect(found, key, level, *texts):
+    check(key in found, "nothing said of %s: %s" % (key, sorted(found, key=str)))
+    words = "%s %s" % (found[key]["text"], found[key]["todo"])
+    check(found[key]["level"] == level and all(t in words for t in texts), "%s: %s" % (key, found[key]))
+
+
+def test_host_check_looks_at_the_configured_port():
+    with Lab() as lab:
+        config = port_config(lab, '{device: "net_af_xdp0,iface=eth1", address: 10.0.1.1/24, gateway: 10.0.1.254}')
+        arp = "IP address HW type Flags HW address Mask Device\n10.0.1.254 0x1 0x%d 02:00:00:00:00:01 * eth1"
+        files = {"sys/class/net/eth1/queues/rx-%d/x" % i: "" for i in range(4)}
+        root = fake_host(lab, **files, **{"proc/net/arp": arp % 0})
+        found = findings(root, "-c", config, code=1)
+        expect(found, ("port", None), "ok", "net_af_xdp0,iface=eth1", "past the kernel")
+        expect(found, ("default route", "eth1"), "fail", "your login", "port: {udp: …}")
+        expect(found, ("MTU", "eth1"), "fail", "configured for 1500", "mtu: 1400")
+        expect(found, ("queues", "eth1"), "fail", "4 to receive by, but gxd reads 1", "ethtool -L eth1 combined 1")
+        expect(found, ("gateway", None), "fail", "10.0.1.254 does not answer on eth1")
+        expect(found, ("AF_XDP", None), "fail", "apt-get install")
+        # the same machine put right
+        driver = "usr/lib/x/dpdk/pmds-23.0/librte_net_af_xdp.so.23"
+        root = fake_host(lab, **{driver: "", "proc/net/arp": arp % 2, "sys/class/net/eth1/mtu": 1500,
+                                 "sys/class/net/eth1/queues/rx-0/x": "", "proc/net/route": "Iface\tDestination"})
+        found = findings(root, "-c", config)
+        for key in (("default route", "eth1"), ("MTU", "eth1"), ("queues", "eth1"), ("gateway", None), ("AF_XDP", None)):
+            expect(found, key, "ok")
+        # an interface that is not there, one that is too large, none at all
+        expect(findings(root, "-c", port_config(lab, '{device: "net_af_xdp0,iface=eth7", address: 10.0.1.1/24, gateway: '
+                                                '10.0.1.254}'), code=1),
+               ("port", None), "fail", "there is no interface eth7", "would not start")
+        expect(findings(root, "-c", port_config(lab, '{device: "net_af_xdp0,iface=eth2", address: 10.0.1.1/24, gateway: '
+                                                '10.0.1.254}'), code=1),
+               ("port", None), "fail", "MTU 9000", "ip link set dev eth2 mtu 3502")
+        # a port that shares the interface is no danger
+        root = fake_host(lab, **{"sys/class/net/eth1/mtu": 1500})
+        found = findings(root, "-c", port_config(lab, '{device: "net_af_packet0,iface=eth1", address: 10.0.1.1/24, gateway: '
+                                                 '10.0.1.254}'))
+        expect(found, ("default route", "eth1"), "ok", "nothing else away")
+        expect(found, ("gateway", None), "note", "before gxd runs")
+
+
+def test_host_check_looks_at_a_card():
+    with Lab() as lab:
+        card = '{device: "0000:01:00.0", address: 10.0.1.1/24, gateway: 10.0.1.254}'
+        root = fake_host(lab)
+        expect(findings(root, "-c", port_config(lab, card), code=1), ("port", None), "fail", "is not in this machine")
+        root = fake_host(lab, **{"sys/bus/pci/devices/0000:01:00.0/vendor": "0x8086"})
+        link = os.path.join(root, "sys/bus/pci/devices/0000:01:00.0/driver")
+        os.symlink("../../../../bus/pci/drivers/ixgbe", link)
+        expect(findings(root, "-c", port_config(lab, card), code=1), ("port", None), "fail", "driver ixgbe",
+               "--bind=vfio-pci 0000:01:00.0")
+        os.unlink(link)
+        os.symlink("../../../../bus/pci/drivers/vfio-pci", link)
+        expect(findings(root, "-c", port_config(lab, card)), ("port", None), "ok", "ready for DPDK")
+
+
+def test_host_check_sees_the_gxd_that_runs():
+    with Lab("a", "b") as lab:
+        found = {(f["check"], f["interface"]): f for f in
+                 json.loads(lab.sites[0].ctl("host", "check", "--json").stdout)["findings"]}
+        expect(found, ("port", None), "ok", "kernel UDP")
+        check(("MTU", "lo") in found, "it did not look at the interface of 127.0.0.1: %s" % sorted(found, key=str))
+
+
 def values(root):
     names = ("proc/sys/net/core/rmem_max", "proc/sys/net/core/wmem_max",
              "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
@@ -369,6 +448,7 @@ def values(root):
     return out
 
 
+@once
 def test_host_init_and_fini():
     """Idempotent, undone exactly, and what somebody else has changed since stays."""
     with Lab() as lab:
@@ -397,6 +477,12 @@ def test_host_init_and_fini():
         answer(run([*tool, "init", *options]))
         answer(run([*tool, "fini", *options]))
         check(values(root) == [212992, 212992, 5], "%s" % values(root))
+        # pages in use beyond what was set are not what was set
+        surplus = "sys/kernel/mm/hugepages/hugepages-2048kB/surplus_hugepages"
+        root = fake_host(lab, huge=5, **{surplus: 3})
+        told = answer_json(run([*tool, "init", "--json", *options]))
+        check(told["values"][-1]["before"] == 2, "%s" % told)
+        os.unlink(os.path.join(state, "host.json"))
         # never more than half of what is free
         root = fake_host(lab, **{"proc/meminfo": "MemAvailable: 1048576 kB"})
         answer(run([*tool, "init", *options]))
@@ -413,6 +499,7 @@ def complete(script, *words):
     return sorted(done.stdout.split())
 
 
+@once
 def test_completion_in_bash():
     with Lab("a", "b") as lab:
         script = lab.path("gxctl.bash")
@@ -436,6 +523,7 @@ def test_completion_in_bash():
         check("-F _gxctl gxctl" in done.stdout, done.stdout + done.stderr)
 
 
+@once
 def test_man_pages():
     if not shutil.which("man") or not shutil.which("awk"):
         raise Skip("no man")
@@ -458,6 +546,7 @@ def test_man_pages():
         check("config show" in dict(pages)["gxctl"] and "fetch_wait" in dict(pages)["gxd"], "the tables are not in")
 
 
+@once
 def test_systemd_units():
     if not shutil.which("systemd-analyze"):
         raise Skip("no systemd-analyze")
@@ -479,6 +568,7 @@ def test_systemd_units():
         check(done.returncode == 0, "too exposed: %s" % last)
 
 
+@once
 def test_systemd_is_notified():
     """READY once it serves, signs of life, STOPPING on SIGTERM; nothing of it in a child's environment."""
     with Lab("a", start=False) as lab:

@@ -7,7 +7,7 @@ import sys
 import time
 
 import gxtest
-from gxtest import Lab, check, program, run, wait_until
+from gxtest import Lab, check, once, program, run, wait_until
 
 GOOD = """\
 site: a
@@ -36,11 +36,13 @@ def refused_config(text, line, *words):
         check(os.listdir(lab.folder) == ["gxd.yaml"], "it left %s" % os.listdir(lab.folder))
 
 
+@once
 def test_config_unknown_key():
     refused_config(GOOD.replace("memory:", "memry:"), 5, "`memry`", "`memory`")
     refused_config(GOOD.replace("{name: b,", "{nam: b,"), 8, "`sites[].nam`", "`sites[].name`")
 
 
+@once
 def test_config_wrong_type():
     refused_config(GOOD.replace("200Mbit", "fast"), 4, "rate:", "fast", "Mbit")
     refused_config(GOOD.replace("rate: 200Mbit", "rate: [200Mbit]"), 4, "`rate`", "list")
@@ -48,15 +50,18 @@ def test_config_wrong_type():
     refused_config(GOOD.replace('{udp: "127.0.0.1:1"}', '{udp: "somewhere"}'), 2, "port.udp:", "somewhere")
 
 
+@once
 def test_config_duplicate_site():
     refused_config(GOOD.replace("name: b", "name: a"), 8, "a", "7")
     refused_config(GOOD.replace("127.0.0.1:2", "127.0.0.1:1"), 8, "127.0.0.1:1")
 
 
+@once
 def test_config_absent_own_site():
     refused_config(GOOD.replace("site: a", "site: c"), 1, "site:", "'c'", "a, b")
 
 
+@once
 def test_config_not_there():
     done = run([program("gxd"), "-c", "/nonexistent/gxd.yaml"], 10)
     check(done.returncode == 2 and "/nonexistent/gxd.yaml" in done.stderr, "%d, %r" % (done.returncode, done.stderr))
@@ -133,6 +138,7 @@ def test_show_after_death():
               "its last counters are not shown")
 
 
+@once
 def test_show_before_any_gxd():
     with Lab("a", start=False) as lab:
         done = lab.sites[0].ctl("show", "--json")

@@ -44,7 +44,7 @@ def first_statuses(path):
     with open(path) as f:
         for line in f:
             time, source, _, _, kind, _, _, *content = line.split()
-            if source != "0" or int(kind) != CONTROL or not content:
+            if source != "0" or kind != str(CONTROL) or not content:
                 continue
             data = bytes.fromhex(content[0])
             if data[0] == STATUS:
@@ -56,14 +56,9 @@ def first_statuses(path):
 def test_fdatasync_before_the_first_status():
     rounds = 6
     tracer = strace()
-    with Lab("a", "b", start=False) as lab:
+    with Lab("a", "b", wan=["--rate", "200Mbit", "--delay", "5ms", "--log", "packets"], start=False) as lab:
         a, b = lab.sites
-        for site in lab.sites:
-            site.dial = gxtest.free_port()
-        for site in lab.sites:
-            site.write_config()
         log, trace = lab.path("packets"), lab.path("trace")
-        lab.start_wan("--rate", "200Mbit", "--delay", "5ms", "--log", log)
         a.start(wrapper=[tracer, "-f", "-ttt", "-T", "-e", "trace=fdatasync", "-o", trace])
         b.start()
         lab.wait_up()

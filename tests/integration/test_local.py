@@ -104,4 +104,4 @@ def test_options_that_say_nothing_are_refused():
 
 
 if __name__ == "__main__":
-    sys.exit(gxtest.main(globals()))
+    sys.exit(gxtest.main(globals(), once=True))

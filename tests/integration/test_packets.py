@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Packets of any content at gxd's port: each counted under its cause, and nothing else happens."""
 import random
-import socket
 import struct
 import sys
 
@@ -76,14 +75,14 @@ class Target:
                                                           session_of(p) == session)]
 
     def send(self, packets, stranger=False):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            for number, payload in enumerate(packets):
-                if stranger:
-                    s.sendto(payload, ("127.0.0.1", self.b.port))
-                else:
-                    self.lab.relay.send(payload, 0, 1)
-                if number % 16 == 15:
-                    self.applied()  # a pause, so that no buffer overflows
+        relay = self.lab.relay
+        for number, payload in enumerate(packets):
+            if stranger:
+                relay.send_stranger(payload, 1)
+            else:
+                relay.send(payload, 0, 1)
+            if number % 16 == 15:
+                self.applied()  # a pause, so that no buffer overflows
 
     def count(self, packets, cause, stranger=False):
         """Sends packets; each must be counted under `cause` and under nothing else, and rounds go on."""

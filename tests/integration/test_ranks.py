@@ -250,4 +250,4 @@ def test_bad_batch():
 
 
 if __name__ == "__main__":
-    sys.exit(gxtest.main(globals()))
+    sys.exit(gxtest.main(globals(), once=True))

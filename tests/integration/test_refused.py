@@ -11,7 +11,7 @@ def test_other_site_lists():
     """b lists c as well: the link between a and b is refused at both, with the difference; a and d are not harmed."""
     with Lab("a", "b", start=False) as lab:
         a, b = lab.sites
-        b.write_config(sites=[("a", a.dial), ("b", b.dial), ("c", gxtest.free_port())])
+        b.write_config(sites=[("a", a.address), ("b", b.address), ("c", lab.ports.unused_address())])
         for site in lab.sites:
             site.start()
         for site, peer in ((a, "b"), (b, "a")):
@@ -37,7 +37,7 @@ def test_other_order_of_sites():
     """The same names in another order: the sites would disagree on the coordinator."""
     with Lab("a", "b", start=False) as lab:
         a, b = lab.sites
-        b.write_config(sites=[("b", b.dial), ("a", a.dial)])
+        b.write_config(sites=[("b", b.address), ("a", a.address)])
         for site in lab.sites:
             site.start()
         for site, peer in ((a, "b"), (b, "a")):

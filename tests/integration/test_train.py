@@ -6,7 +6,7 @@ import random
 import sys
 
 import gxtest
-from gxtest import Lab, Process, check, program, remark, run, wait_until
+from gxtest import Lab, Process, check, once, program, remark, run, wait_until
 
 WAN = ["--rate", "200Mbit", "--delay", "5ms", "--loss", "0.02"]
 WORDS = ("the of and a to in he have it that for they with as not on she at by this we you do but from or which one would "
@@ -129,6 +129,7 @@ def test_coordinators_gxd_killed():
         training.end()
 
 
+@once
 def test_no_gxd():
     with Lab("a", start=False) as lab:
         trains, val = make_tokens(lab.folder, 1)
@@ -136,6 +137,7 @@ def test_no_gxd():
         check(done.returncode == 3 and lab.sites[0].socket in done.stderr, "%d, %r" % (done.returncode, done.stderr))
 
 
+@once
 def test_bad_token_files():
     with Lab() as lab:
         (train,), val = make_tokens(lab.folder, 1)

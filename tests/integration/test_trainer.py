@@ -12,7 +12,7 @@ import time
 
 import gxtest
 import gxtrainer
-from gxtest import Lab, check, remark, wait_until
+from gxtest import Lab, check, once, remark, wait_until
 from gxtrainer import REASON, Arena, Refused, Trainer, connect, finish_round, parse_reply, receive, request, round_of
 
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
@@ -67,6 +67,7 @@ def test_offsets_outside_the_arena():
         round_of((a, b), 1)
 
 
+@once
 def test_wrong_rounds():
     with pair() as (_, (a, b)):
         round_of((a, b), 1)
@@ -83,6 +84,7 @@ def test_wrong_rounds():
         round_of((a, b), 3)
 
 
+@once
 def test_wrong_weights():
     with pair() as (_, (a, b)):
         for weight in (0, 2**40 + 1, 2**64 - 1):
@@ -91,6 +93,7 @@ def test_wrong_weights():
         round_of((a, b), 1)
 
 
+@once
 def test_wrong_fragments_and_commands():
     with pair() as (_, (a, b)):
         for fragment in (1, 64, 2**32 - 1):
@@ -102,6 +105,7 @@ def test_wrong_fragments_and_commands():
         round_of((a, b), 1)
 
 
+@once
 def test_not_finite():
     with pair() as (_, (a, b)):
         for value in (math.nan, math.inf, -math.inf):
@@ -113,6 +117,7 @@ def test_not_finite():
         round_of((a, b), 1)
 
 
+@once
 def test_a_second_offer():
     with pair() as (_, (a, b)):
         a.begin(1)
@@ -141,6 +146,7 @@ def test_bytes_changed_while_they_are_sent():
         round_of(trainers, 2)
 
 
+@once
 def test_event_ring_not_read():
     """Nonsense without end from a trainer that reads no events: it waits, or loses its place; nobody else does."""
     with pair() as (_, (a, b)):
@@ -158,6 +164,7 @@ def test_event_ring_not_read():
         round_of((a, b), 1)
 
 
+@once
 def test_impossible_ring_positions():
     for name, offset, value in (("commands", gxtrainer.COMMANDS_HEAD, 5000), ("commands", gxtrainer.COMMANDS_HEAD, -1),
                                 ("events", gxtrainer.EVENTS_TAIL, 5000), ("events", gxtrainer.EVENTS_TAIL, -5000)):
@@ -232,6 +239,7 @@ def refused(s, *words):
     check(receive(s) == b"", "it did not hang up")
 
 
+@once
 def test_garbage_on_the_socket():
     rng = random.Random(1)
     with Lab("a", "b") as lab:
@@ -249,6 +257,7 @@ def test_garbage_on_the_socket():
         bystanders.go_on()
 
 
+@once
 def test_bad_descriptors():
     with Lab("a", "b") as lab, tempfile.TemporaryFile() as plain, contextlib.ExitStack() as stack:
         bystanders = Bystanders(lab)
@@ -295,6 +304,7 @@ def test_bad_descriptors():
         bystanders.go_on()
 
 
+@once
 def test_clients_that_say_nothing():
     """They are hung up on after a while, and others are served meanwhile."""
     with Lab("a", "b") as lab:
@@ -311,6 +321,7 @@ def test_clients_that_say_nothing():
         bystanders.go_on()
 
 
+@once
 def test_unreadable_eventfd():
     """A trainer whose own eventfd is full and blocks its writer does not block gxd."""
     with pair() as (_, (a, b)):
@@ -323,6 +334,7 @@ def test_unreadable_eventfd():
         wait_until(lambda: a.arena.u64(gxtrainer.EVENTS_HEAD) == 1, "event at a", 10)
 
 
+@once
 def test_unknown_command_of_gxctl():
     with Lab("a", "b") as lab:
         for size in (8, 40, 44, 48):

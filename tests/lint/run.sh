@@ -23,7 +23,7 @@ scripts() {
     files | while read -r f; do
         case $f in
         *.sh) echo "$f" ;;
-        *.patch | *.c | *.h | *.md | *.py) ;;
+        *.patch | *.c | *.h | *.cpp | *.cu | *.md | *.py) ;;
         *) head -c 64 "$f" | head -n 1 | grep -aqE '^#!.*[/ ](ba)?sh\b' && echo "$f" ;;
         esac
     done
@@ -33,7 +33,7 @@ build() { # compiler, build directory
     ${MAKE:-make} -s "-j$(nproc)" --no-print-directory "CC=$1" "B=$2" build tests bytes >/dev/null
 }
 
-formatted() { files '*.c' '*.h' | xargs -r clang-format --dry-run --Werror; }
+formatted() { files '*.c' '*.h' '*.cpp' '*.cu' | xargs -r clang-format --dry-run --Werror; }
 shell_syntax() { scripts | while read -r f; do bash -n "$f" || exit 1; done; }
 shell_check() { scripts | xargs -r shellcheck -S warning; }
 python_syntax() {

@@ -20,6 +20,7 @@
     SIM_KIND(CUT, 6)           /* a pair is */                                                     \
     SIM_KIND(ONE_WAY, 8)       /* one direction of a pair is */                                    \
     SIM_KIND(DEAF, 3)          /* all that is sent to a site is lost */                            \
+    SIM_KIND(MTU, 8)           /* a pair's path swallows full packets, one way or both */          \
     SIM_KIND(OUTAGE, 5)        /* all sites at once: gxds, or machines */                          \
     SIM_KIND(TWO, 6)           /* two machines, one just after the other */                        \
     SIM_KIND(LEAVE, 6)         /* a site leaves and returns */                                     \
@@ -171,6 +172,19 @@ static void cut(struct sim_world *world, const struct sim_fault *fault, int chan
     world->stats.partitions += change > 0;
 }
 
+/* From 1,280 bytes, which control needs, to one less than a full packet has. */
+static void path_small(struct sim_world *world, const struct sim_fault *fault, bool begins)
+{
+    uint32_t full = world->params.shard_bytes + GX_HEADER_BYTES + 28;
+    uint32_t mtu = 0;
+
+    if (begins && full > 1280)
+        mtu = 1280 + (uint32_t)(fault->choice >> 8) % (full - 1280);
+    sim_net_mtu(world, fault->site, fault->other, mtu);
+    if (fault->choice & 1)
+        sim_net_mtu(world, fault->other, fault->site, mtu);
+}
+
 static void outage(struct sim_world *world, const struct sim_fault *fault)
 {
     world->stats.outages++;
@@ -216,6 +230,9 @@ static void begin(struct sim_world *world, struct sim_fault *fault)
     case KIND_DEAF:
         cut(world, fault, 1);
         break;
+    case KIND_MTU:
+        path_small(world, fault, true);
+        break;
     case KIND_OUTAGE:
         outage(world, fault);
         break;
@@ -232,7 +249,8 @@ static void begin(struct sim_world *world, struct sim_fault *fault)
         break;
     case KIND_PORT:
         world->stats.stalls++;
-        site->port.stalled_until_ns = fault->end_ns;
+        for (uint32_t w = 0; w < GX_WORKERS_MAX; w++)
+            site->workers[w].port.stalled_until_ns = fault->end_ns;
         break;
     case KIND_DISK:
         site->disk.slow_until_ns = world->sites[0].disk.slow_until_ns = fault->end_ns;
@@ -269,6 +287,9 @@ static void end(struct sim_world *world, struct sim_fault *fault)
     case KIND_DEAF:
         if (!world->calm)
             cut(world, fault, -1);
+        break;
+    case KIND_MTU:
+        path_small(world, fault, false);
         break;
     case KIND_OUTAGE:
         for (uint32_t i = 0; i < world->params.site_count; i++)
@@ -340,7 +361,8 @@ void sim_faults_end(struct sim_world *world)
         struct sim_site *site = &world->sites[i];
         site->fuse = 0;
         site->disk.slow_until_ns = 0;
-        site->port.stalled_until_ns = 0;
+        for (uint32_t w = 0; w < GX_WORKERS_MAX; w++)
+            site->workers[w].port.stalled_until_ns = 0;
         sim_site_resume(world, site);
         if (site->leaving) { /* it ends at once, and returns with the next tick */
             site->leave_until_ns = world->now_ns;

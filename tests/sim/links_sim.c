@@ -1,6 +1,6 @@
 /* links_sim: session, lane and transfer in a virtual world, one seed after the other. Every seed draws a mix of rate,
- * delay, loss, bursts, jitter, reordering, duplication, corruption, outages (of one direction, too), a restart, hostile
- * packets, targeted losses, helpers. --bench measures transfer_ratio and the core's cost instead. */
+ * delay, loss, bursts, jitter, reordering, duplication, corruption, outages (of one direction, too), a restart, a path that swallows
+ * large packets, hostile packets, targeted losses, helpers. --bench measures transfer_ratio and the core's cost instead. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +71,17 @@ static void draw_config(struct gx_random *random, struct world_config *config, u
     config->secure = one_in(random, 2);
 }
 
+/* A black hole for large packets, mostly from the start, sometimes in mid-transfer. Not below what control needs. */
+static void draw_mtu(struct gx_random *random, struct world *world)
+{
+    struct world_config *config = &world->config;
+
+    config->mtu = 1280 + (uint32_t)(gx_random_u64(random) % 204);
+    config->mtu_ways = 1 + (uint32_t)(gx_random_u64(random) % 3);
+    config->mtu_begin_ns = one_in(random, 2) ? 0 : world->now + gx_random_u64(random) % S;
+    config->mtu_end_ns = world->now + PICK(random, 1, 6, 20) * S;
+}
+
 /* One direction between sites 0 and 1, or both. */
 static void draw_outage(struct gx_random *random, struct world *world)
 {
@@ -135,6 +146,8 @@ static bool run_seed(uint64_t seed, bool verbose)
     links_world_init(&world, &config);
     if (one_in(&random, 3))
         draw_outage(&random, &world);
+    if (one_in(&random, 6))
+        draw_mtu(&random, &world);
     if (config.sites > 2 && config.restart_ns == 0 && one_in(&random, 5))
         draw_dead_owner(&random, &world);
     else
@@ -143,7 +156,7 @@ static bool run_seed(uint64_t seed, bool verbose)
     if (verbose || !ok)
         printf("seed %llu: %s, %u sites, %.0f Mbit/s, delay %.2f ms, loss %.2f, %u deliveries, "
                "%llu packets, %.3f s, parity %llu, repeats %llu, rebuilt %llu, restarts %llu, "
-               "sessions %llu%s%s\n",
+               "sessions %llu, small path %u (told %llu)%s%s\n",
                (unsigned long long)seed, ok ? "ok" : "FAILED", config.sites,
                (double)config.rate_bps / 1e6, (double)config.impair.delay_ns / 1e6,
                config.impair.loss, world.delivery_count, (unsigned long long)world.packets,
@@ -152,7 +165,8 @@ static bool run_seed(uint64_t seed, bool verbose)
                (unsigned long long)links_world_sum(&world, GX_LINK_sent_repeat_shards_total),
                (unsigned long long)links_world_sum(&world, GX_LINK_rebuilt_shards_total),
                (unsigned long long)links_world_sum(&world, GX_LINK_peer_restarts_total),
-               (unsigned long long)links_world_sum(&world, GX_LINK_sessions_total), ok ? "" : ": ",
+               (unsigned long long)links_world_sum(&world, GX_LINK_sessions_total),
+               world.config.mtu, (unsigned long long)world.told_small, ok ? "" : ": ",
                world.failure);
     if (!ok)
         printf("replay: links_sim --seed %llu -v\n", (unsigned long long)seed);

@@ -141,6 +141,17 @@ static void check_payload(struct world *world, const struct gx_packet *packet)
     }
 }
 
+/* Between sites 0 and 1, one way or both, for a while. */
+static uint32_t mtu_now(const struct world *world, uint32_t from, uint32_t to)
+{
+    const struct world_config *config = &world->config;
+
+    if (from + to != 1 || !(config->mtu_ways >> from & 1) || world->now < config->mtu_begin_ns ||
+        world->now >= config->mtu_end_ns)
+        return 0;
+    return config->mtu;
+}
+
 /* False: the shared bottleneck dropped it. */
 static bool enter(struct world *world, uint32_t from, uint32_t to, uint32_t frame_bytes,
                   struct gx_verdict *verdict)
@@ -177,6 +188,7 @@ static void send_packet(struct world *world, uint32_t from, const struct gx_pack
         if (target_hits(world, &header))
             return;
     }
+    world->paths[from][to].config.mtu = mtu_now(world, from, to);
     if (!enter(world, from, to, count + GX_FRAME_OVERHEAD_BYTES, &verdict))
         return;
     for (uint32_t i = 0; i < verdict.copies; i++) {
@@ -294,6 +306,31 @@ static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reas
         links_fail(at->world, "link refused", peer, reason);
 }
 
+/* Told of a small path only where there is one, and never of more than it carries. */
+static void on_path(void *ctx, uint32_t peer, enum gx_path_state state, uint32_t bytes,
+                    uint32_t full_bytes, uint64_t now)
+{
+    struct upcall_ctx *at = ctx;
+    const struct world_config *config = &at->world->config;
+
+    (void)now;
+    at->world->sites[at->self].upcalls++;
+    if (config->mtu == 0 || at->self > 1 || peer > 1 || full_bytes != SHARD_BYTES + 76)
+        links_fail(at->world, "a path without a limit is called small", at->self, peer);
+    if (state == GX_PATH_SMALL && bytes > config->mtu && at->world->now < config->mtu_end_ns)
+        links_fail(at->world, "a path is said to carry more than it does", bytes, config->mtu);
+    at->world->told_small += state == GX_PATH_SMALL;
+}
+
+static void on_own_name(void *ctx, uint32_t site, uint64_t now)
+{
+    struct upcall_ctx *at = ctx;
+
+    (void)now;
+    if (!at->world->config.hostile) /* anybody may forge a hello */
+        links_fail(at->world, "a name is said to be had twice", at->self, site);
+}
+
 static size_t next_control(void *ctx, uint32_t peer, uint8_t *out, uint64_t now)
 {
     struct upcall_ctx *at = ctx;
@@ -314,6 +351,8 @@ static const struct gx_links_ops ops = {
     .on_answer = on_answer,
     .on_control = on_control,
     .on_peer = on_peer,
+    .on_path = on_path,
+    .on_own_name = on_own_name,
     .next_control = next_control,
 };
 
@@ -589,7 +628,7 @@ uint32_t links_world_deliver(struct world *world, uint32_t from, uint32_t to, ui
     uint32_t idx = delivery_add(world, from, to, bytes, start_ns);
     struct delivery *delivery = &world->deliveries[idx];
     struct gx_open *open = &delivery->open;
-    size_t table_bytes = gx_sink_table_bytes(bytes, SHARD_BYTES, GX_K);
+    size_t table_bytes = gx_sink_table_bytes(bytes, SHARD_BYTES, GX_K, 1);
 
     gx_random_fill(&world->random, delivery->copy, bytes);
     open->key.run = 7;
@@ -601,7 +640,7 @@ uint32_t links_world_deliver(struct world *world, uint32_t from, uint32_t to, ui
     delivery->tables = links_must(malloc(table_bytes));
     delivery->staging = links_must(malloc(gx_sink_staging_bytes(bytes, SHARD_BYTES)));
     memset(delivery->staging, 0xdd, gx_sink_staging_bytes(bytes, SHARD_BYTES));
-    gx_sink_init(&delivery->sink, bytes, SHARD_BYTES, GX_K, delivery->tables, delivery->staging);
+    gx_sink_init(&delivery->sink, bytes, SHARD_BYTES, GX_K, 1, delivery->tables, delivery->staging);
     source_start(delivery);
     return idx;
 }

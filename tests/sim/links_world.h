@@ -88,6 +88,9 @@ struct world_config {
     uint64_t restart_ns;                            /* of site 1, 0: never */
     uint64_t fault_end_ns;
     struct target target;
+    uint32_t mtu; /* of the path between sites 0 and 1 from begin to end; 0: any packet passes */
+    uint32_t mtu_ways;                 /* bit 0: from 0 to 1, bit 1: from 1 to 0 */
+    uint64_t mtu_begin_ns, mtu_end_ns; /* of the world's clock */
     uint32_t tx_max;
     bool measure; /* the CPU time in links */
 };
@@ -111,6 +114,7 @@ struct world {
     uint64_t hostile_ns;
     struct rows_sent *rows;
     uint32_t rows_count; /* of the hash table, a power of two */
+    uint64_t told_small; /* times that a site learned which size a path carries */
     uint64_t packets;    /* that went through rx */
     uint64_t cpu_ns;     /* spent in gx_links_rx() and gx_links_tx() */
     uint64_t cpu_call_ns;

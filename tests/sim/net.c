@@ -23,6 +23,8 @@ struct sim_net {
     struct gx_impair up[GX_SITES_MAX], down[GX_SITES_MAX];
     struct gx_impair path[GX_SITES_MAX][GX_SITES_MAX];
     int cuts[GX_SITES_MAX][GX_SITES_MAX];
+    uint32_t blocked[GX_SITES_MAX]
+                    [GX_SITES_MAX]; /* lanes, a bit each, that never pass between two sites */
     struct target targets[TARGETS];
     uint32_t target_next;
     struct sim_frame recorded[RECORDED]; /* packets that were taken: source and receiver as then */
@@ -30,9 +32,9 @@ struct sim_net {
     struct sim_watch *watch;
 };
 
-struct gx_addr sim_addr(uint32_t site)
+struct gx_addr sim_addr(uint32_t site, uint32_t lane)
 {
-    struct gx_addr addr = {.b = {(uint8_t)(site + 1), 10, 201, 0}};
+    struct gx_addr addr = {.b = {(uint8_t)(site + 1), 10, 201, (uint8_t)lane}};
     return addr;
 }
 
@@ -87,6 +89,21 @@ static void path_config(struct sim_net *net, struct sim_world *world, struct gx_
     path->header_bytes = GX_FRAME_OVERHEAD_BYTES;
 }
 
+/* A firewall that lets only some of the ports pass. */
+static void lanes_block(struct sim_world *world, struct sim_net *net)
+{
+    struct sim_random random = sim_random_init(world->seed, 10);
+    uint32_t sites = world->params.site_count;
+
+    for (uint32_t i = 0; i < sites * sites && world->params.workers_max > 1; i++) {
+        uint32_t a = i / sites, b = i % sites;
+        if (a >= b || !sim_chance(&random, 0.04))
+            continue;
+        net->blocked[a][b] = net->blocked[b][a] = (uint32_t)sim_next(&random) & 0xfe;
+        world->stats.blocked_lanes += (uint32_t)__builtin_popcount(net->blocked[a][b]);
+    }
+}
+
 struct sim_net *sim_net_create(struct sim_world *world)
 {
     struct sim_net *net = sim_alloc(sizeof(*net));
@@ -107,6 +124,7 @@ struct sim_net *sim_net_create(struct sim_world *world)
             gx_impair_init(&net->path[i][j], &path, 0);
         }
     }
+    lanes_block(world, net);
     return net;
 }
 
@@ -130,6 +148,11 @@ void sim_net_cut(struct sim_world *world, uint32_t from, uint32_t to, int change
     world->net->cuts[from][to] += change;
 }
 
+void sim_net_mtu(struct sim_world *world, uint32_t from, uint32_t to, uint32_t mtu)
+{
+    world->net->path[from][to].config.mtu = mtu;
+}
+
 void sim_net_target(struct sim_world *world, uint32_t from, uint32_t to, uint32_t block,
                     uint32_t shard, uint32_t repairs)
 {
@@ -141,6 +164,9 @@ void sim_net_target(struct sim_world *world, uint32_t from, uint32_t to, uint32_
 void sim_net_heal(struct sim_world *world)
 {
     memset(world->net->cuts, 0, sizeof(world->net->cuts));
+    for (uint32_t i = 0; i < world->params.site_count; i++)
+        for (uint32_t j = 0; j < world->params.site_count; j++)
+            sim_net_mtu(world, i, j, 0);
 }
 
 static bool on_target(struct sim_world *world, uint32_t from, uint32_t to,
@@ -170,12 +196,12 @@ static bool on_target(struct sim_world *world, uint32_t from, uint32_t to,
 /* ---- the way of a packet ---- */
 
 static void deliver(struct sim_world *world, struct sim_content *content,
-                    const struct gx_addr *source, uint32_t to, uint64_t at_ns,
+                    const struct gx_addr *source, uint32_t to, uint32_t lane, uint64_t at_ns,
                     enum sim_event_kind kind)
 {
     struct sim_frame *frame = sim_alloc(sizeof(*frame));
     content->uses++;
-    *frame = (struct sim_frame){.content = content, .source = *source, .to = to};
+    *frame = (struct sim_frame){.content = content, .source = *source, .to = to, .lane = lane};
     sim_schedule(world, at_ns, kind, to, 0, 0, 0, frame);
 }
 
@@ -192,16 +218,17 @@ static struct sim_content *corrupted(struct sim_world *world, const struct sim_c
 }
 
 static void cross(struct sim_world *world, struct sim_content *content, uint32_t from, uint32_t to,
-                  uint64_t at_ns)
+                  uint32_t lane, uint64_t at_ns)
 {
     struct gx_verdict path;
     uint32_t frame_bytes = content->bytes + GX_FRAME_OVERHEAD_BYTES;
-    struct gx_addr source = sim_addr(from);
+    struct gx_addr source = sim_addr(from, content->lane);
 
     gx_impair_packet(&world->net->path[from][to], at_ns, frame_bytes, &path);
     if (path.cause != GX_IMPAIR_NONE) {
         world->stats.lost_packets++;
-        if (!sim_chance(&world->net->random, LATE))
+        world->stats.oversize += path.cause == GX_IMPAIR_MTU;
+        if (path.cause == GX_IMPAIR_MTU || !sim_chance(&world->net->random, LATE))
             return;
         world->stats.late++;
         path.copies = 1;
@@ -210,10 +237,10 @@ static void cross(struct sim_world *world, struct sim_content *content, uint32_t
     for (uint32_t i = 0; i < path.copies; i++) {
         if (i == 0 && path.corrupt_bit >= 0 && (uint64_t)path.corrupt_bit < 8ull * content->bytes) {
             struct sim_content *bad = corrupted(world, content, (uint64_t)path.corrupt_bit);
-            deliver(world, bad, &source, to, path.deliver_ns[i], SIM_EVENT_DOWNLINK);
+            deliver(world, bad, &source, to, lane, path.deliver_ns[i], SIM_EVENT_DOWNLINK);
             sim_content_release(bad);
         } else {
-            deliver(world, content, &source, to, path.deliver_ns[i], SIM_EVENT_DOWNLINK);
+            deliver(world, content, &source, to, lane, path.deliver_ns[i], SIM_EVENT_DOWNLINK);
         }
     }
 }
@@ -221,17 +248,18 @@ static void cross(struct sim_world *world, struct sim_content *content, uint32_t
 static uint32_t site_of(const struct sim_world *world, const struct gx_addr *addr)
 {
     for (uint32_t i = 0; i < world->params.site_count; i++) {
-        struct gx_addr site = sim_addr(i);
+        struct gx_addr site = sim_addr(i, addr->b[3] % GX_WORKERS_MAX);
         if (memcmp(&site, addr, sizeof(site)) == 0)
             return i;
     }
     return GX_SITES_MAX;
 }
 
-void sim_net_send(struct sim_world *world, uint32_t from, const struct gx_packet *packet)
+void sim_net_send(struct sim_world *world, uint32_t from, uint32_t lane,
+                  const struct gx_packet *packet)
 {
     struct sim_net *net = world->net;
-    uint32_t to = site_of(world, &packet->to);
+    uint32_t to = site_of(world, &packet->to), to_lane = packet->to.b[3];
     struct sim_shard shard;
     struct gx_verdict up;
 
@@ -246,6 +274,7 @@ void sim_net_send(struct sim_world *world, uint32_t from, const struct gx_packet
     }
     struct sim_content *content =
         content_create(GX_HEADER_BYTES + packet->payload_bytes, (int)from, world->sites[from].life);
+    content->lane = lane;
     memcpy(content->data, packet->header, GX_HEADER_BYTES);
     if (packet->payload_bytes > 0)
         memcpy(content->data + GX_HEADER_BYTES, packet->payload, packet->payload_bytes);
@@ -254,10 +283,11 @@ void sim_net_send(struct sim_world *world, uint32_t from, const struct gx_packet
         sim_mix(world->trace_hash ^ world->now_ns ^ content->bytes * 131ull ^ content->data[8]);
     bool is_shard = sim_watch_packet(world, net->watch, from, to, content, &shard);
     gx_impair_packet(&net->up[from], world->now_ns, content->bytes + GX_FRAME_OVERHEAD_BYTES, &up);
-    if (up.cause != GX_IMPAIR_NONE || net->cuts[from][to] > 0)
+    if (up.cause != GX_IMPAIR_NONE || net->cuts[from][to] > 0 ||
+        net->blocked[from][to] >> to_lane & 1)
         world->stats.lost_packets++;
     else if (!(is_shard && on_target(world, from, to, &shard)))
-        cross(world, content, from, to, up.left_ns);
+        cross(world, content, from, to, to_lane, up.left_ns);
     sim_content_release(content);
 }
 
@@ -267,7 +297,8 @@ void sim_net_downlink(struct sim_world *world, struct sim_frame *frame)
 
     gx_impair_packet(&world->net->down[frame->to], world->now_ns,
                      frame->content->bytes + GX_FRAME_OVERHEAD_BYTES, &down);
-    if (down.cause != GX_IMPAIR_NONE || world->sites[frame->to].inbox_count >= SOCKET_FRAMES) {
+    if (down.cause != GX_IMPAIR_NONE ||
+        world->sites[frame->to].workers[frame->lane].inbox_count >= SOCKET_FRAMES) {
         world->stats.lost_packets++;
         sim_frame_free(frame);
         return;
@@ -292,8 +323,10 @@ static void record(struct sim_net *net, struct sim_frame *frame)
     frame->content->uses++;
 }
 
-void sim_net_judge(struct sim_world *world, uint32_t site, struct sim_frame *frame, bool taken)
+void sim_net_judge(struct sim_world *world, struct sim_worker *worker, struct sim_frame *frame,
+                   bool taken)
 {
+    uint32_t site = worker->site->index;
     struct sim_content *content = frame->content;
     unsigned type = content->bytes > 0 ? content->data[0] & 15u : 0;
 
@@ -305,7 +338,7 @@ void sim_net_judge(struct sim_world *world, uint32_t site, struct sim_frame *fra
         sim_fail(world, "REPLAY", "site %u took a packet of type %u and %u bytes a second time",
                  site, type, content->bytes);
     if (taken && content->from >= 0) {
-        uint64_t *newest = &world->sites[site].peer_life[content->from];
+        uint64_t *newest = &worker->peer_life[content->from];
         if (content->life < *newest)
             sim_fail(world, "R3", "site %u took a packet of type %u of an earlier gxd of site %d",
                      site, type, content->from);
@@ -320,9 +353,9 @@ static void replay(struct sim_world *world)
 {
     struct sim_net *net = world->net;
     const struct sim_frame *old = &net->recorded[sim_below(&net->random, net->recorded_count)];
-    struct gx_addr source = sim_chance(&net->random, 0.8) ? old->source : sim_addr(77);
+    struct gx_addr source = sim_chance(&net->random, 0.8) ? old->source : sim_addr(77, 0);
 
-    deliver(world, old->content, &source, old->to, world->now_ns, SIM_EVENT_ARRIVE);
+    deliver(world, old->content, &source, old->to, old->lane, world->now_ns, SIM_EVENT_ARRIVE);
     world->stats.replayed++;
 }
 
@@ -368,9 +401,12 @@ void sim_net_harass(struct sim_world *world)
     }
     uint32_t to = (uint32_t)sim_below(&net->random, world->params.site_count);
     uint32_t as = (uint32_t)sim_below(&net->random, world->params.site_count + 1);
-    struct gx_addr source = sim_addr(as == world->params.site_count ? 99 : as);
+    uint32_t lane = world->params.workers_max > 1
+                        ? (uint32_t)sim_below(&net->random, world->params.workers_max)
+                        : 0;
+    struct gx_addr source = sim_addr(as == world->params.site_count ? 99 : as, lane);
     struct sim_content *content = forge(world);
-    deliver(world, content, &source, to, world->now_ns, SIM_EVENT_ARRIVE);
+    deliver(world, content, &source, to, lane, world->now_ns, SIM_EVENT_ARRIVE);
     sim_content_release(content);
     world->stats.hostile++;
 }

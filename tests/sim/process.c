@@ -117,12 +117,8 @@ void sim_trainer_start(struct sim_world *world, struct sim_trainer *trainer, boo
     attach_at(world, trainer, world->now_ns + sim_below(&world->random, 50 * SIM_MS));
 }
 
-void sim_trainer_crash(struct sim_world *world, struct sim_trainer *trainer)
+static void process_end(struct sim_world *world, struct sim_trainer *trainer)
 {
-    if (!trainer->alive)
-        return;
-    sim_trace(world, (int)trainer->site, "trainer of %s crashes", sim_run_name(trainer->run));
-    world->stats.trainer_crashes++;
     if (trainer->bound)
         sim_schedule(world, world->now_ns + sim_below(&world->random, 10 * SIM_MS),
                      SIM_EVENT_HANGUP, trainer->site, trainer->run, 0, trainer->life, NULL);
@@ -132,6 +128,23 @@ void sim_trainer_crash(struct sim_world *world, struct sim_trainer *trainer)
     rings_empty(trainer);
     sim_arena_release(trainer->arena);
     trainer->arena = NULL;
+}
+
+void sim_trainer_crash(struct sim_world *world, struct sim_trainer *trainer)
+{
+    if (!trainer->alive)
+        return;
+    sim_trace(world, (int)trainer->site, "trainer of %s crashes", sim_run_name(trainer->run));
+    world->stats.trainer_crashes++;
+    process_end(world, trainer);
+}
+
+void sim_trainer_end(struct sim_world *world, struct sim_trainer *trainer)
+{
+    sim_trace(world, (int)trainer->site, "trainer of %s has done its rounds",
+              sim_run_name(trainer->run));
+    process_end(world, trainer);
+    trainer->ended = true;
 }
 
 void sim_trainer_pause(struct sim_world *world, struct sim_trainer *trainer, uint64_t until_ns)
@@ -220,6 +233,8 @@ void sim_trainer_read(struct sim_world *world, struct sim_trainer *trainer,
 bool sim_trainer_done(const struct sim_world *world, const struct sim_trainer *trainer)
 {
     bool done = trainer->alive && trainer->bound && trainer->command_count == 0;
+    if (trainer->ended)
+        return true;
     for (uint32_t i = 0; i < world->params.fragment_count[trainer->run]; i++)
         done &= trainer->fragments[i].phase == SIM_DONE && trainer->fragments[i].event_count == 0;
     return done;

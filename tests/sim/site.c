@@ -13,14 +13,7 @@
 #include "sim/ledger.h"
 #include "sim/net.h"
 #include "sim/trainer.h"
-
-#define BURST 32
-#define BURSTS_PER_STEP 8
-#define PORT_PACKETS 512 /* that a port takes before the site must wait */
-#define SPIN_STEPS                                                                                 \
-    20000 /* so many passes in a row that neither received nor sent: the loop never sleeps */
-#define LOOP_NS 2000   /* a pass of the loop takes so long at least */
-#define SLICE_NS 15000 /* and with a slice of hashing or reducing */
+#include "sim/worker.h"
 
 /* ---- configuration ---- */
 
@@ -32,14 +25,17 @@ void sim_site_init(struct sim_world *world, uint32_t index)
     struct gx_links_config *links = &site->config.links;
 
     site->index = index;
-    site->step_at_ns = SIM_NEVER;
+    for (uint32_t w = 0; w < GX_WORKERS_MAX; w++)
+        site->workers[w] = (struct sim_worker){.site = site, .index = w, .step_at_ns = SIM_NEVER};
     site->clock_offset_ns = sim_between(&random, SIM_S, 1000000 * SIM_S);
     site->view = sim_alloc(sizeof(*site->view));
     links->site_count = params->site_count;
     links->self = index;
     for (uint32_t i = 0; i < params->site_count; i++) {
         snprintf(links->names[i], sizeof(links->names[i]), "site%u", i);
-        links->addrs[i] = sim_addr(i);
+        links->addrs[i] = sim_addr(i, 0);
+        for (uint32_t w = 1; w < GX_WORKERS_MAX; w++)
+            site->config.lane_addrs[w - 1][i] = sim_addr(i, w);
     }
     static const uint64_t rates[] = {20, 50, 100, 200, 400, 1000};
     links->rate_bps = 1000000 * rates[sim_below(&random, 6)];
@@ -50,7 +46,9 @@ void sim_site_init(struct sim_world *world, uint32_t index)
     links->shard_bytes = params->shard_bytes;
     links->secure = params->secure;
     memset(links->psk, (int)(world->seed & 0xff), sizeof(links->psk));
-    links->counters = &site->counters;
+    if (params->workers_max > 1)
+        links->send_blocks = 16384; /* of each worker; what a world needs, and quicker to make */
+    links->counters = site->counters;
     site->config.deadline_ns = params->deadline_ns;
     site->config.fetch_wait_ns = params->fetch_wait_ns;
     site->config.rewind_after_ns = params->rewind_after_ns;
@@ -58,7 +56,7 @@ void sim_site_init(struct sim_world *world, uint32_t index)
     site->config.min_sites = params->min_sites;
     site->config.keep_rounds = params->keep_rounds;
     site->config.memory_bytes = 1ull << 30;
-    site->config.counters = &site->counters;
+    site->config.counters = site->counters;
     site->config.view = site->view;
 }
 
@@ -90,9 +88,16 @@ void sim_site_start(struct sim_world *world, struct sim_site *site)
     site->life++;
     site->fuse = 0;
     site->resumed_ns = world->now_ns;
-    memset(&site->counters, 0, sizeof(site->counters));
+    if (site->worker_count == 0 || world->params.workers_differ)
+        site->worker_count =
+            world->params.workers_differ
+                ? (uint32_t)sim_between(&world->random, 1, world->params.workers_max)
+                : world->params.workers_max;
+    site->config.links.workers = site->worker_count;
+    memset(site->counters, 0, sizeof(site->counters));
     memset(site->view, 0, sizeof(*site->view));
-    memset(site->peer_life, 0, sizeof(site->peer_life));
+    for (uint32_t w = 0; w < GX_WORKERS_MAX; w++)
+        memset(site->workers[w].peer_life, 0, sizeof(site->workers[w].peer_life));
     site->config.links.incarnation = sim_next(&world->random) | 1;
     site->config.links.seed = sim_next(&world->random);
     site->core = gx_core_create(&site->config, sim_clock(world, site));
@@ -104,18 +109,7 @@ void sim_site_start(struct sim_world *world, struct sim_site *site)
     sim_trace(world, (int)site->index, "gxd starts");
     sim_net_restarted(world, site->index);
     sim_disk_replay(world, site);
-    sim_site_wake(world, site, world->now_ns);
-}
-
-static void inbox_clear(struct sim_site *site)
-{
-    while (site->inbox_head) {
-        struct sim_frame *frame = site->inbox_head;
-        site->inbox_head = frame->next;
-        sim_frame_free(frame);
-    }
-    site->inbox_tail = NULL;
-    site->inbox_count = 0;
+    sim_site_wake_all(world, site);
 }
 
 static void process_end(struct sim_world *world, struct sim_site *site)
@@ -123,9 +117,8 @@ static void process_end(struct sim_world *world, struct sim_site *site)
     site->up = site->paused = site->leaving = false;
     site->life++;
     site->fuse = 0;
-    site->step_at_ns = SIM_NEVER;
-    inbox_clear(site);
-    site->port.head = site->port.count = site->port.sent_count = 0;
+    for (uint32_t w = 0; w < GX_WORKERS_MAX; w++)
+        sim_worker_clear(&site->workers[w]);
     gx_core_destroy(site->core);
     site->core = NULL;
     for (uint32_t i = 0; i < SIM_BINDINGS; i++)
@@ -156,8 +149,10 @@ void sim_site_fini(struct sim_world *world, struct sim_site *site)
     for (uint32_t run = 0; run < world->params.run_count; run++)
         sim_trainer_fini(&site->trainers[run]);
     sim_disk_fini(&site->disk);
-    free(site->port.queue);
-    free(site->port.sent);
+    for (uint32_t w = 0; w < GX_WORKERS_MAX; w++) {
+        free(site->workers[w].port.queue);
+        free(site->workers[w].port.sent);
+    }
     free(site->view);
 }
 
@@ -177,7 +172,7 @@ void sim_site_resume(struct sim_world *world, struct sim_site *site)
     sim_trace(world, (int)site->index, "gxd is continued");
     site->paused = false;
     site->resumed_ns = world->now_ns;
-    sim_site_wake(world, site, world->now_ns);
+    sim_site_wake_all(world, site);
 }
 
 void sim_site_leave(struct sim_world *world, struct sim_site *site)
@@ -219,8 +214,8 @@ int sim_site_attach(struct sim_world *world, struct sim_trainer *trainer)
     if (!site->up || site->paused || site->leaving || !binding_of(site, NULL))
         return -EPIPE;
     sim_trainer_schema(world, trainer, &schema);
-    uint64_t promised =
-        gx_run_staging_bytes(&schema, world->params.site_count, world->params.shard_bytes);
+    uint64_t promised = gx_run_staging_bytes(&schema, world->params.site_count,
+                                             world->params.shard_bytes, site->config.links.workers);
     sim_guard_count_begin();
     struct gx_run *run =
         gx_run_create(&schema, &site->config, trainer->arena->bytes, trainer->arena->layout.bytes);
@@ -243,6 +238,10 @@ int sim_site_attach(struct sim_world *world, struct sim_trainer *trainer)
         sim_fail(world, "ATTACH", "site %u: attach fails with %d, reason %d", site->index, error,
                  (int)reason);
     world->stats.busy_attaches++;
+    for (uint32_t i = 0; i < SIM_BINDINGS; i++)
+        if (site->bindings[i].run && site->bindings[i].hung_up &&
+            site->bindings[i].run_index == trainer->run)
+            gx_run_yield(site->bindings[i].run);
     return error;
 }
 
@@ -266,6 +265,20 @@ void sim_site_hangup(struct sim_world *world, struct sim_site *site, uint32_t ru
     }
 }
 
+/* Nothing may point into the arena any more. */
+static void port_check(struct sim_world *world, const struct sim_site *site,
+                       const struct sim_port *port, const struct sim_binding *binding)
+{
+    for (uint32_t i = 0; i < port->count; i++) {
+        const struct sim_port_packet *at = &port->queue[(port->head + i) % port->room];
+        const uint8_t *payload = at->packet.payload;
+        if (at->packet.payload_bytes > 0 && payload >= binding->arena->bytes &&
+            payload < binding->arena->bytes + binding->arena->layout.bytes)
+            sim_fail(world, "DETACH",
+                     "site %u gives an arena back while its port still sends from it", site->index);
+    }
+}
+
 static void detached(struct sim_world *world, struct sim_site *site)
 {
     struct gx_run *run;
@@ -276,17 +289,8 @@ static void detached(struct sim_world *world, struct sim_site *site)
             sim_fail(world, "DETACH", "site %u gives back a run that nobody detached", site->index);
             return;
         }
-        /* Nothing may point into the arena any more. */
-        for (uint32_t i = 0; i < site->port.count; i++) {
-            const struct sim_port_packet *at =
-                &site->port.queue[(site->port.head + i) % site->port.room];
-            const uint8_t *payload = at->packet.payload;
-            if (at->packet.payload_bytes > 0 && payload >= binding->arena->bytes &&
-                payload < binding->arena->bytes + binding->arena->layout.bytes)
-                sim_fail(world, "DETACH",
-                         "site %u gives an arena back while its port still sends from it",
-                         site->index);
-        }
+        for (uint32_t w = 0; w < site->worker_count; w++)
+            port_check(world, site, &site->workers[w].port, binding);
         binding_free(binding);
     }
 }
@@ -365,140 +369,17 @@ static void mirror_busy(struct sim_world *world, struct sim_site *site)
     }
 }
 
-/* ---- the port ---- */
-
-static void port_push(struct sim_world *world, struct sim_site *site,
-                      const struct gx_packet *packet)
-{
-    struct sim_port *port = &site->port;
-
-    if (port->count == port->room) {
-        uint32_t room = port->room ? 2 * port->room : 256;
-        struct sim_port_packet *queue = sim_alloc(room * sizeof(*queue));
-        for (uint32_t i = 0; i < port->count; i++)
-            queue[i] = port->queue[(port->head + i) % port->room];
-        free(port->queue);
-        port->queue = queue;
-        port->head = 0;
-        port->room = room;
-    }
-    uint64_t at_ns = world->now_ns + sim_below(&world->random, world->params.port_ns_max + 1);
-    if (at_ns < port->stalled_until_ns)
-        at_ns = port->stalled_until_ns;
-    struct sim_port_packet *new = &port->queue[(port->head + port->count++) % port->room];
-    new->packet = *packet;
-    new->at_ns = port->last_ns = at_ns > port->last_ns ? at_ns : port->last_ns;
-    new->payload_hash =
-        packet->payload_bytes > 0 ? XXH3_64bits(packet->payload, packet->payload_bytes) : 0;
-    sim_schedule(world, new->at_ns, SIM_EVENT_PORT, site->index, 0, 0, site->life, NULL);
-}
-
-/* The port reads a packet's bytes now, however long ago it was given them. */
-void sim_site_port(struct sim_world *world, struct sim_site *site, uint64_t life)
-{
-    struct sim_port *port = &site->port;
-
-    if (!site->up || life != site->life)
-        return;
-    struct sim_port_packet *first = &port->queue[port->head];
-    const struct gx_packet *packet = &first->packet;
-    if (packet->payload_bytes > 0 &&
-        XXH3_64bits(packet->payload, packet->payload_bytes) != first->payload_hash)
-        sim_fail(world, "PORT",
-                 "site %u changed %u bytes of a packet that its port had not sent yet", site->index,
-                 packet->payload_bytes);
-    sim_net_send(world, site->index, packet);
-    if (port->sent_count == port->sent_room) {
-        port->sent_room = port->sent_room ? 2 * port->sent_room : 256;
-        port->sent = sim_grow(port->sent, port->sent_room, sizeof(*port->sent));
-    }
-    port->sent[port->sent_count++] = packet->owner;
-    port->head = (port->head + 1) % port->room;
-    port->count--;
-    if (!site->paused)
-        sim_site_wake(world, site, world->now_ns);
-}
-
-static bool transmit(struct sim_world *world, struct sim_site *site)
-{
-    struct gx_packet packets[BURST];
-    uint32_t count = BURST;
-
-    for (uint32_t burst = 0; count == BURST && burst < BURSTS_PER_STEP; burst++) {
-        if (site->port.count >= PORT_PACKETS)
-            return false; /* it wakes the site when there is room */
-        sim_guard_begin();
-        count = gx_core_tx(site->core, sim_clock(world, site), packets, BURST);
-        sim_guard_end(world, site->index, "gx_core_tx");
-        site->idle_steps = count > 0 ? 0 : site->idle_steps;
-        for (uint32_t i = 0; i < count && i < BURST; i++) {
-            if (world->params.port_ns_max > 0 || site->port.count > 0 ||
-                world->now_ns < site->port.stalled_until_ns) {
-                port_push(world, site, &packets[i]);
-                continue;
-            }
-            sim_net_send(world, site->index, &packets[i]);
-            gx_core_release(site->core, packets[i].owner);
-        }
-    }
-    return count == BURST;
-}
-
 /* ---- the loop ---- */
-
-void sim_site_arrive(struct sim_world *world, struct sim_frame *frame)
-{
-    struct sim_site *site = &world->sites[frame->to];
-
-    if (!site->up) {
-        sim_frame_free(frame);
-        return;
-    }
-    if (site->inbox_tail)
-        site->inbox_tail->next = frame;
-    else
-        site->inbox_head = frame;
-    site->inbox_tail = frame;
-    site->inbox_count++;
-    if (!site->paused)
-        sim_site_wake(world, site, world->now_ns);
-}
-
-static uint64_t taken_count(const struct sim_site *site, bool hello)
-{
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < GX_SITES_MAX; i++)
-        count +=
-            site->counters.link[i][hello ? GX_LINK_sessions_total : GX_LINK_received_packets_total];
-    return count;
-}
-
-static void receive(struct sim_world *world, struct sim_site *site)
-{
-    while (site->inbox_head && !world->failed) {
-        struct sim_frame *frame = site->inbox_head;
-        const struct sim_content *content = frame->content;
-        site->inbox_head = frame->next;
-        if (!site->inbox_head)
-            site->inbox_tail = NULL;
-        site->inbox_count--;
-        bool hello = content->bytes > 0 && (content->data[0] & 15) == 0;
-        uint64_t before = taken_count(site, hello);
-        sim_guard_begin();
-        gx_core_rx(site->core, sim_clock(world, site), &frame->source, content->data,
-                   content->bytes);
-        sim_guard_end(world, site->index, "gx_core_rx");
-        sim_net_judge(world, site->index, frame, taken_count(site, hello) != before);
-        sim_frame_free(frame);
-    }
-}
 
 void sim_site_wake(struct sim_world *world, struct sim_site *site, uint64_t at_ns)
 {
-    if (at_ns >= site->step_at_ns)
-        return;
-    site->step_at_ns = at_ns;
-    sim_schedule(world, at_ns, SIM_EVENT_STEP, site->index, 0, 0, site->life, NULL);
+    sim_worker_wake(world, &site->workers[0], at_ns);
+}
+
+void sim_site_wake_all(struct sim_world *world, struct sim_site *site)
+{
+    for (uint32_t w = 0; w < site->worker_count; w++)
+        sim_worker_wake(world, &site->workers[w], world->now_ns);
 }
 
 /* A point at which a crash may hit. True: it did. */
@@ -538,47 +419,23 @@ static bool poll_slices(struct sim_world *world, struct sim_site *site)
     bool more = true;
     for (uint64_t slices = sim_between(&world->random, 1, 4); more && slices > 0; slices--) {
         sim_guard_begin();
-        more = gx_core_poll(site->core, sim_clock(world, site));
+        more = gx_core_poll(site->core, 0, sim_clock(world, site));
         sim_guard_end(world, site->index, "gx_core_poll");
     }
     return more;
 }
 
-static void sleep_until(struct sim_world *world, struct sim_site *site, bool more)
-{
-    uint64_t at_ns = world->now_ns + SLICE_NS, wake;
-
-    if (!more) {
-        wake = gx_core_wake(site->core, sim_clock(world, site));
-        if (wake == UINT64_MAX)
-            return;
-        at_ns = wake > site->clock_offset_ns + world->now_ns ? wake - site->clock_offset_ns
-                                                             : world->now_ns;
-        if (at_ns > world->now_ns)
-            at_ns += sim_below(&world->random, world->params.wake_late_ns_max + 1);
-        if (at_ns < world->now_ns + LOOP_NS)
-            at_ns = world->now_ns + LOOP_NS;
-    }
-    if (site->port.count >= PORT_PACKETS && at_ns < world->now_ns + SIM_MS)
-        at_ns = world->now_ns + SIM_MS;
-    if (site->leaving && at_ns > site->leave_until_ns)
-        at_ns = site->leave_until_ns;
-    sim_site_wake(world, site, at_ns);
-}
-
 /* The loop of core.h. A crash may hit between any two parts of it. */
 void sim_site_step(struct sim_world *world, struct sim_site *site)
 {
+    struct sim_worker *first = &site->workers[0];
     struct gx_note_line note;
 
-    site->step_at_ns = SIM_NEVER;
+    first->step_at_ns = SIM_NEVER;
     if (!site->up || site->paused)
         return;
-    site->idle_steps = site->inbox_head ? 0 : site->idle_steps + 1;
-    if (site->idle_steps > SPIN_STEPS)
-        sim_fail(world, "SPIN", "site %u: %u passes of the loop in a row without a packet",
-                 site->index, SPIN_STEPS);
-    receive(world, site);
+    sim_worker_spins(world, first);
+    sim_worker_receive(world, first);
     if (fuse_burns(world, site))
         return;
     commands(world, site);
@@ -586,10 +443,8 @@ void sim_site_step(struct sim_world *world, struct sim_site *site)
     bool more = poll_slices(world, site);
     if (fuse_burns(world, site))
         return;
-    for (uint32_t i = 0; i < site->port.sent_count; i++)
-        gx_core_release(site->core, site->port.sent[i]);
-    site->port.sent_count = 0;
-    more |= transmit(world, site);
+    sim_worker_release(first);
+    more |= sim_worker_transmit(world, first);
     if (fuse_burns(world, site))
         return;
     journal(world, site);
@@ -600,7 +455,8 @@ void sim_site_step(struct sim_world *world, struct sim_site *site)
     while (gx_core_note(site->core, &note))
         sim_trace(world, (int)site->index, "note: %s", note.text);
     detached(world, site);
+    sim_worker_news(world, first);
     if (fuse_burns(world, site) || leave_done(world, site))
         return;
-    sleep_until(world, site, more);
+    sim_worker_sleep(world, first, more);
 }

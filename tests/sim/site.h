@@ -16,11 +16,10 @@ void sim_site_resume(struct sim_world *world, struct sim_site *site);
 /* SIGTERM: leaves, then ends. */
 void sim_site_leave(struct sim_world *world, struct sim_site *site);
 
-/* Runs the loop at `at_ns` at the latest. */
+/* Runs the loop of worker 0 at `at_ns` at the latest; those of all workers now. */
 void sim_site_wake(struct sim_world *world, struct sim_site *site, uint64_t at_ns);
+void sim_site_wake_all(struct sim_world *world, struct sim_site *site);
 void sim_site_step(struct sim_world *world, struct sim_site *site);
-void sim_site_arrive(struct sim_world *world, struct sim_frame *frame);
-void sim_site_port(struct sim_world *world, struct sim_site *site, uint64_t life);
 
 /* 0; -EPIPE: gxd is down; -EBUSY: come again. On success the trainer is bound. */
 int sim_site_attach(struct sim_world *world, struct sim_trainer *trainer);

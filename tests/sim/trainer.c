@@ -106,6 +106,8 @@ void sim_trainer_train(struct sim_world *world, struct sim_trainer *trainer, uin
     if (world->target[trainer->run][fragment] <= at->published) {
         sim_trainer_phase(world, at, SIM_DONE);
         sim_trainer_look(world, trainer, trainer->life);
+        if (world->params.trainers_end)
+            turn_at(world, trainer, fragment, world->now_ns + sim_below(&world->random, 5 * SIM_MS));
         return;
     }
     sim_trainer_phase(world, at, SIM_TRAIN);
@@ -410,6 +412,12 @@ void sim_trainer_turn(struct sim_world *world, struct sim_trainer *trainer, uint
             sim_trainer_phase(world, at, SIM_OFFERED);
             sim_trainer_offer(world, trainer, fragment);
         }
+        break;
+    case SIM_DONE:
+        if (!sim_trainer_done(world, trainer))
+            turn_at(world, trainer, fragment, world->now_ns + SIM_MS);
+        else
+            sim_trainer_end(world, trainer);
         break;
     default:
         break;

@@ -33,7 +33,7 @@ void sim_trainer_read(struct sim_world *world, struct sim_trainer *trainer,
 void sim_trainer_told(struct sim_world *world, struct sim_trainer *trainer,
                       const struct gx_event *event);
 
-/* Done, and nothing in flight. */
+/* Done, and nothing in flight; or ended. */
 bool sim_trainer_done(const struct sim_world *world, const struct sim_trainer *trainer);
 
 #endif

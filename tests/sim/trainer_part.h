@@ -33,6 +33,8 @@ void sim_trainer_state(struct sim_world *world, struct sim_trainer *trainer, uin
                        uint64_t round);
 void sim_trainer_publish(struct sim_world *world, struct sim_trainer *trainer, uint32_t fragment);
 void sim_trainer_offer(struct sim_world *world, struct sim_trainer *trainer, uint32_t fragment);
+/* It detaches and ends. */
+void sim_trainer_end(struct sim_world *world, struct sim_trainer *trainer);
 /* Local training for the next round begins. */
 void sim_trainer_train(struct sim_world *world, struct sim_trainer *trainer, uint32_t fragment);
 

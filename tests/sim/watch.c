@@ -5,6 +5,7 @@
 
 #include "sim/heap.h"
 #include "sim/ledger.h"
+#include "wire/open.h"
 #include "wire/state.h"
 
 #define BUCKETS 4096
@@ -17,7 +18,7 @@ struct block {
 
 struct transfer {
     struct transfer *next;
-    uint32_t from, to, life, id;
+    uint32_t from, to, lane, life, id;
     uint32_t block_count;
     struct block *blocks;
 };
@@ -119,31 +120,33 @@ void sim_watch_restarted(struct sim_watch *watch, uint32_t site)
 }
 
 static struct transfer *transfer_find(struct sim_watch *watch, uint32_t from, uint32_t to,
-                                      uint32_t id)
+                                      uint32_t lane, uint32_t id)
 {
     uint32_t life = watch->life[from];
-    struct transfer **at =
-        &watch->buckets[sim_mix(id ^ (uint64_t)from << 40 ^ (uint64_t)to << 48) % BUCKETS];
+    struct transfer **at = &watch->buckets[sim_mix(id ^ (uint64_t)from << 40 ^ (uint64_t)to << 48 ^
+                                                   (uint64_t)lane << 56) %
+                                           BUCKETS];
 
     for (struct transfer *transfer = *at; transfer; transfer = transfer->next)
         if (transfer->from == from && transfer->to == to && transfer->life == life &&
-            transfer->id == id)
+            transfer->lane == lane && transfer->id == id)
             return transfer;
     struct transfer *transfer = sim_alloc(sizeof(*transfer));
-    *transfer = (struct transfer){.next = *at, .from = from, .to = to, .life = life, .id = id};
+    *transfer = (struct transfer){
+        .next = *at, .from = from, .to = to, .lane = lane, .life = life, .id = id};
     *at = transfer;
     return transfer;
 }
 
 static void watch_shard(struct sim_world *world, struct sim_watch *watch, uint32_t from,
-                        uint32_t to, const struct sim_shard *shard)
+                        uint32_t to, uint32_t lane, const struct sim_shard *shard)
 {
     if (shard->block > 1u << 16 || shard->k == 0) {
         sim_fail(world, "I8", "site %u sends a shard of block %u with k %u", from, shard->block,
                  shard->k);
         return;
     }
-    struct transfer *transfer = transfer_find(watch, from, to, shard->transfer);
+    struct transfer *transfer = transfer_find(watch, from, to, lane, shard->transfer);
     if (shard->block >= transfer->block_count) {
         transfer->blocks = sim_grow(transfer->blocks, shard->block + 1, sizeof(*transfer->blocks));
         memset(transfer->blocks + transfer->block_count, 0,
@@ -199,6 +202,19 @@ static void watch_status(struct sim_world *world, struct sim_watch *watch, uint3
             watch_offers(world, watch, run, &status);
 }
 
+/* A part travels on the lane of its number; REPORT and STATUS on lane 0. */
+static void watch_open(struct sim_world *world, uint32_t from, const struct sim_content *content)
+{
+    struct gx_open open;
+
+    if (!gx_open_parse(&open, content->data + GX_HEADER_BYTES, content->bytes - GX_HEADER_BYTES))
+        sim_fail(world, "WIRE", "site %u sends an OPEN that cannot be parsed", from);
+    else if (open.part != content->lane)
+        sim_fail(world, "WIRE", "site %u opens part %u on lane %u", from, open.part, content->lane);
+    else if (open.parts > 1)
+        world->stats.parts++;
+}
+
 bool sim_watch_packet(struct sim_world *world, struct sim_watch *watch, uint32_t from, uint32_t to,
                       const struct sim_content *content, struct sim_shard *shard)
 {
@@ -217,9 +233,12 @@ bool sim_watch_packet(struct sim_world *world, struct sim_watch *watch, uint32_t
     if (!world->params.secure && type == 3 && payload_bytes > 0 &&
         header[GX_HEADER_BYTES] == GX_CONTROL_STATUS)
         watch_status(world, watch, from, header + GX_HEADER_BYTES, payload_bytes);
+    if (!world->params.secure && type == 3 && payload_bytes > 0 &&
+        header[GX_HEADER_BYTES] == GX_CONTROL_OPEN)
+        watch_open(world, from, content);
     if (type != 1)
         return false;
     *shard = (struct sim_shard){load32(header + 16), load32(header + 20), header[24], header[25]};
-    watch_shard(world, watch, from, to, shard);
+    watch_shard(world, watch, from, to, content->lane, shard);
     return true;
 }

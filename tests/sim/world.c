@@ -12,6 +12,7 @@
 #include "sim/net.h"
 #include "sim/site.h"
 #include "sim/trainer.h"
+#include "sim/worker.h"
 
 #define TICK_NS (100 * SIM_MS)
 #define SLACK_NS SIM_S /* what the steps of trainers and disks add to a bound */
@@ -36,6 +37,17 @@ static void runs_draw(struct sim_params *params, struct sim_random *random)
     }
 }
 
+/* From a stream of its own: whatever else a seed draws, it draws with one worker, too. */
+static void workers_draw(struct sim_world *world)
+{
+    static const uint8_t counts[] = {1, 1, 1, 1, 2, 2, 3, 8};
+    struct sim_random random = sim_random_init(world->seed, 9);
+
+    world->params.workers_max = counts[sim_below(&random, sizeof(counts))];
+    world->params.workers_differ = world->params.workers_max > 1 && sim_chance(&random, 0.3);
+    world->stats.many_workers = world->params.workers_max > 1;
+}
+
 void sim_params_draw(struct sim_world *world)
 {
     struct sim_params *params = &world->params;
@@ -54,6 +66,7 @@ void sim_params_draw(struct sim_world *world)
     params->keep_rounds = 2;
     params->mtu = sim_chance(&random, 0.8) ? 1500 : sim_chance(&random, 0.5) ? 1280 : 9000;
     params->shard_bytes = (params->mtu - 20 - 8 - GX_HEADER_BYTES) / 64 * 64;
+    workers_draw(world);
     params->same_start = sim_chance(&random, 0.7);
     params->rate_bps_min = 20000000;
     params->delay_ns_max =
@@ -70,6 +83,7 @@ void sim_params_draw(struct sim_world *world)
     params->extra_rounds = (uint32_t)sim_between(&random, 2, 4);
     params->hostile = sim_chance(&random, 0.5) ? 0.3 : 0.02;
     params->bad_command = sim_chance(&random, 0.3) ? 0.05 : 0;
+    params->trainers_end = sim_chance(&random, 0.5);
     params->secure = sim_chance(&random, 0.4);
     world->stats.secure += params->secure;
 }
@@ -241,7 +255,7 @@ static bool fragment_caught_up(const struct sim_world *world, uint32_t run, uint
     for (uint32_t i = 0; i < world->params.site_count; i++) {
         const struct sim_trainer *trainer = &world->sites[i].trainers[run];
         const struct sim_trainer_fragment *at = &trainer->fragments[fragment];
-        if (!trainer->alive || !trainer->bound || at->phase == SIM_BEHIND ||
+        if ((!trainer->ended && (!trainer->alive || !trainer->bound)) || at->phase == SIM_BEHIND ||
             at->phase == SIM_HANDED || at->published + 1 < decided || decided == 0)
             return false;
         if (i > 0 && at->published == world->sites[0].trainers[run].fragments[fragment].published &&
@@ -283,7 +297,7 @@ static void describe(const struct sim_world *world, char *out, size_t bytes)
             const struct sim_trainer *trainer = &world->sites[i].trainers[run];
             for (uint32_t k = 0; k < world->params.fragment_count[run] && used < bytes; k++) {
                 const struct sim_trainer_fragment *at = &trainer->fragments[k];
-                if (at->phase == SIM_DONE && trainer->bound)
+                if (at->phase == SIM_DONE && (trainer->bound || trainer->ended))
                     continue;
                 int n = snprintf(
                     out + used, bytes - used,
@@ -396,8 +410,8 @@ static void check_memory(struct sim_world *world)
 {
     for (uint32_t i = 0; i < world->params.site_count; i++) {
         const struct sim_site *site = &world->sites[i];
-        uint64_t used =
-            site->counters.site[GX_SITE_staging_bytes] + site->counters.site[GX_SITE_arena_bytes];
+        uint64_t used = site->counters[0].site[GX_SITE_staging_bytes] +
+                        site->counters[0].site[GX_SITE_arena_bytes];
         if (site->up && used > site->config.memory_bytes)
             sim_fail(world, "I6", "site %u uses %llu bytes", i, (unsigned long long)used);
     }
@@ -425,21 +439,26 @@ static void tick(struct sim_world *world)
 static void dispatch(struct sim_world *world, const struct sim_event *event)
 {
     struct sim_site *site = &world->sites[event->site];
-    struct sim_trainer *trainer = &site->trainers[event->run];
+    struct sim_trainer *trainer = &site->trainers[event->run % SIM_RUNS_MAX];
+    struct sim_worker *worker = &site->workers[event->run];
 
     switch (event->kind) {
     case SIM_EVENT_STEP:
-        if (event->life == site->life && event->at_ns == site->step_at_ns)
+        if (event->life != site->life || event->at_ns != worker->step_at_ns)
+            break;
+        if (event->run == 0)
             sim_site_step(world, site);
+        else
+            sim_worker_step(world, worker);
         break;
     case SIM_EVENT_PORT:
-        sim_site_port(world, site, event->life);
+        sim_worker_port(world, worker, event->life);
         break;
     case SIM_EVENT_DOWNLINK:
         sim_net_downlink(world, event->data);
         break;
     case SIM_EVENT_ARRIVE:
-        sim_site_arrive(world, event->data);
+        sim_worker_arrive(world, event->data);
         break;
     case SIM_EVENT_FSYNC:
         sim_disk_synced(world, site, event->life);

@@ -45,8 +45,12 @@
     SIM_STAT(lost_writes, "journal entries lost")                                                  \
     SIM_STAT(torn_writes, "journal entries torn")                                                  \
     SIM_STAT(busy_attaches, "attaches told to come again")                                         \
+    SIM_STAT(many_workers, "worlds with several workers")                                          \
+    SIM_STAT(parts, "parts of transfers opened or asked for again")                                \
+    SIM_STAT(blocked_lanes, "lanes that a firewall blocks")                                        \
     SIM_STAT(packets, "packets")                                                                   \
     SIM_STAT(lost_packets, "packets lost")                                                         \
+    SIM_STAT(oversize, "packets too large for a path")                                             \
     SIM_STAT(targeted, "packets lost on target")                                                   \
     SIM_STAT(corrupted, "packets corrupted")                                                       \
     SIM_STAT(late, "packets very late")                                                            \
@@ -63,7 +67,7 @@ struct sim_stats {
 };
 
 enum sim_event_kind {
-    SIM_EVENT_STEP,     /* a site's loop */
+    SIM_EVENT_STEP,     /* a site's loop; `run` is the worker, in the next, too */
     SIM_EVENT_PORT,     /* a site's port sends its first packet */
     SIM_EVENT_DOWNLINK, /* a frame reaches the receiver's downlink */
     SIM_EVENT_ARRIVE,   /* a frame reaches the receiver's socket */
@@ -100,7 +104,9 @@ struct sim_params {
     uint64_t deadline_ns, fetch_wait_ns, rewind_after_ns;
     uint32_t start_sites, min_sites, keep_rounds;
     uint32_t mtu, shard_bytes;
-    bool same_start; /* every site begins with the same state */
+    uint32_t workers_max; /* of any site */
+    bool workers_differ;  /* from site to site, and from one life of a gxd to the next */
+    bool same_start;      /* every site begins with the same state */
     uint64_t rate_bps_min;
     uint64_t delay_ns_max; /* the slowest path, everything included */
     double loss_max;
@@ -112,6 +118,7 @@ struct sim_params {
     uint64_t faults_end_ns;
     uint32_t extra_rounds; /* everyone does so many more once the faults are over */
     double hostile;        /* chance of a replayed or forged packet per tick */
+    bool trainers_end;     /* they detach as soon as they have done their rounds */
     bool secure;           /* `security: psk`, the same key everywhere */
     double bad_command;    /* chance that a trainer makes a mistake before an offer */
 };
@@ -129,6 +136,7 @@ struct sim_content {
     uint32_t bytes;
     int from;      /* site; -1: a stranger */
     uint64_t life; /* which gxd of that site sent it */
+    uint32_t lane; /* of the sender */
     bool accepted; /* some receiver took it: nobody may take it again */
     bool hostile;  /* nobody may ever take it */
     uint8_t data[];
@@ -137,7 +145,7 @@ struct sim_content {
 struct sim_frame {
     struct sim_content *content;
     struct gx_addr source;
-    uint32_t to;
+    uint32_t to, lane; /* site and worker */
     struct sim_frame *next;
 };
 
@@ -218,6 +226,7 @@ struct sim_trainer_fragment {
 struct sim_trainer {
     uint32_t site, run;
     bool alive;
+    bool ended; /* did its rounds, detached, is gone */
     uint64_t paused_until_ns;
     uint64_t life;
     uint64_t salt;     /* enters its contributions: a restart with other data has another */
@@ -242,6 +251,17 @@ struct sim_binding {
 
 #define SIM_BINDINGS 12
 
+struct sim_worker {
+    struct sim_site *site;
+    uint32_t index;
+    uint64_t step_at_ns;
+    uint64_t peer_life[GX_SITES_MAX]; /* the newest gxd of each peer from which it took a packet */
+    uint32_t idle_steps;              /* passes of the loop since a packet came or went */
+    struct sim_frame *inbox_head, *inbox_tail;
+    uint32_t inbox_count;
+    struct sim_port port;
+};
+
 struct sim_site {
     uint32_t index;
     bool up, paused, leaving;
@@ -254,14 +274,10 @@ struct sim_site {
     uint64_t restart_after_ns;
     struct gx_core *core;
     struct gx_core_config config;
-    struct gx_counters counters;
+    struct gx_counters counters[GX_WORKERS_MAX];
     struct gx_view *view;
-    uint64_t step_at_ns;
-    uint64_t peer_life[GX_SITES_MAX]; /* the newest gxd of each peer from which it took a packet */
-    uint32_t idle_steps;              /* passes of the loop since a packet came or went */
-    struct sim_frame *inbox_head, *inbox_tail;
-    uint32_t inbox_count;
-    struct sim_port port;
+    uint32_t worker_count;
+    struct sim_worker workers[GX_WORKERS_MAX];
     struct sim_disk disk;
     struct sim_trainer trainers[SIM_RUNS_MAX];
     struct sim_binding bindings[SIM_BINDINGS];

@@ -66,9 +66,9 @@ def remove_stale():
 class Net:
     all = []
 
-    def __init__(self, names, mtu=1500, checksums=False):
+    def __init__(self, names, mtu=1500, checksums=False, wan=True):
         """checksums: the sites' kernels fill in checksums and send no frame larger than the MTU, without which their TCP
-        does not pass a device that hands on frames as they are. Needs `ethtool`."""
+        does not pass a device that hands on frames as they are. Needs `ethtool`. wan=False: two sites, joined directly."""
         why = missing("ethtool") if checksums else missing()
         if why:
             raise Unavailable(why)
@@ -77,9 +77,15 @@ class Net:
         Net.all.append(self)
         remove_stale()
         try:
-            self.add(WAN)
+            for name in [*self.names, *([WAN] if wan else [])]:
+                self.add(name)
+            if wan:
+                for name in self.names:
+                    self.join((WAN, self.interface(name)), (name, SITE_INTERFACE), mtu)
+            else:
+                self.join(*((name, SITE_INTERFACE) for name in self.names), mtu)
             for name in self.names:
-                self.add_site(name, mtu, checksums)
+                self.set_up(name, checksums)
         except BaseException:
             self.close()
             raise
@@ -93,16 +99,18 @@ class Net:
                                     "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"], check=False)
         ip("-n", space, "link", "set", "lo", "up")
 
-    def add_site(self, name, mtu, checksums):
-        self.add(name)
-        wan, site = self.space(WAN), self.space(name)
-        ip("-n", wan, "link", "add", self.interface(name), "mtu", str(mtu), "type", "veth",
-           "peer", "name", SITE_INTERFACE, "mtu", str(mtu), "netns", site)
+    def join(self, one, other, mtu):
+        """A veth pair between two namespaces: each end is (name, interface)."""
+        (name, interface), (peer, peer_interface) = one, other
+        ip("-n", self.space(name), "link", "add", interface, "mtu", str(mtu), "type", "veth",
+           "peer", "name", peer_interface, "mtu", str(mtu), "netns", self.space(peer))
+        ip("-n", self.space(name), "link", "set", interface, "up")
+
+    def set_up(self, name, checksums):
         if checksums:
             self.run(name, ["ethtool", "-K", SITE_INTERFACE, "tx", "off", "tso", "off", "gso", "off", "gro", "off"])
-        ip("-n", site, "address", "add", self.address(name) + "/24", "dev", SITE_INTERFACE)
-        ip("-n", site, "link", "set", SITE_INTERFACE, "up")
-        ip("-n", wan, "link", "set", self.interface(name), "up")
+        ip("-n", self.space(name), "address", "add", self.address(name) + "/24", "dev", SITE_INTERFACE)
+        ip("-n", self.space(name), "link", "set", SITE_INTERFACE, "up")
 
     # ---- names ----
 

@@ -76,7 +76,7 @@ static double cpu_seconds(const struct local *l, const struct site *s)
 
 static void work_read(const struct site *s, struct gx_perf_work *out)
 {
-    const struct gx_counters *counters = &s->gxd.stat->counters;
+    const struct gx_counters *counters = &s->gxd.stat->workers[0];
     const uint64_t *site = counters->site;
 
     out->cpu_seconds = cpu_seconds(s->local, s);
@@ -144,7 +144,7 @@ static void *worker_thread(void *ctx)
     uint32_t count = s->local->cores == 1 ? SITES : 1;
 
     for (uint32_t i = 0; i < count; i++)
-        workers[i] = &s[i].gxd.worker;
+        workers[i] = &s[i].gxd.workers[0];
     gx_worker_run(workers, count);
     return NULL;
 }
@@ -164,6 +164,7 @@ static int config_write(const struct local *l, const struct site *s, const char 
             "port: {device: %s, address: 10.0.0.%u/24}\n"
             "socket: %s\n"
             "rate: %" PRIu64 "bit\n"
+            "rate_control: fixed\n"
             "mtu: %u\n"
             "memory: 1TiB\n"
             "log: {level: warn}\n"
@@ -270,7 +271,7 @@ static void stop(struct local *l)
     pthread_barrier_wait(&l->halted);
     for (uint32_t i = 0; i < l->cores; i++)
         pthread_join(l->workers[i], NULL);
-    gx_perf_rings_drain(l->sites[0].gxd.port, l->sites[1].gxd.port);
+    gx_perf_rings_drain(l->sites[0].gxd.ports[0], l->sites[1].gxd.ports[0]);
     pthread_barrier_wait(&l->drained);
     for (uint32_t i = 0; i < SITES; i++)
         pthread_join(l->sites[i].main, NULL);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #define TELL_NS 10000000000ull /* how often to say that nothing happens */
 /* Values of the state that each round changes: enough that every round has a state, and thus a base, of its own. */
 #define STATE_VALUES 1024u
+
+static volatile sig_atomic_t interrupted;
 
 struct perf {
     const struct gx_perf_options *options;
@@ -41,6 +44,20 @@ static void sleep_ms(long ms)
     const struct timespec t = {ms / 1000, ms % 1000 * 1000000};
 
     nanosleep(&t, NULL);
+}
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* Ctrl-C ends it with the report of the rounds that are over; a second one ends it at once. */
+static void interrupt_catch(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+
+    sigaction(SIGINT, &action, NULL);
 }
 
 /* One line on stderr, after the live line is wiped. */
@@ -306,7 +323,7 @@ static int wait_round(struct perf *p)
     bool over = false;
     int code = GX_PERF_OK;
 
-    while (!over && code == GX_PERF_OK) {
+    while (!over && !interrupted && code == GX_PERF_OK) {
         int rc = gx_wait(p->gx, &event, 1000);
         if (rc == 0) {
             code = handle(p, &event, &over);
@@ -332,11 +349,13 @@ static int run_rounds(struct perf *p)
 {
     int code = settle(p, gx_publish(p->gx, 0, 0), "publish");
 
-    while (code == GX_PERF_OK && p->round <= p->last) {
+    while (code == GX_PERF_OK && p->round <= p->last && !interrupted) {
         code = p->options->no_offer ? GX_PERF_OK : offer(p);
         if (code == GX_PERF_OK)
             code = wait_round(p);
     }
+    if (interrupted)
+        say(p, "interrupted in round %" PRIu64 " of %" PRIu64, p->round, p->last);
     return code;
 }
 
@@ -361,6 +380,8 @@ int gx_perf_run(const struct gx_perf_options *options, struct gx_perf_report *re
         say(&p, "out of memory: %" PRIu64 " values", report->param_count);
         return GX_PERF_FAILED;
     }
+    if (!options->local)
+        interrupt_catch();
     code = attach(&p);
     if (code == GX_PERF_OK)
         code = register_run(&p);

@@ -72,12 +72,15 @@ static int dpdk_open(struct gx_wan_network *network)
     const struct gx_wan_options *options = &network->options;
     struct gx_device_config config = {.queue_count = 1, .tx_descriptors = TX_DESCRIPTORS};
     struct gx_eal_config eal = {.program = "gx-wan", .memory_mib = MEMORY_MORE_MIB};
+    const char *devices[GX_WAN_PORTS_MAX];
     char error[512];
 
+    eal.devices = devices;
+    eal.device_count = options->port_count;
     for (uint32_t p = 0; p < options->port_count; p++) {
         config.device = options->ports[p].device;
         eal.memory_mib += gx_device_memory_mib(&config);
-        eal.pci |= strncmp(config.device, "net_", 4) != 0;
+        devices[p] = config.device;
     }
     int rc = gx_eal_init(&eal, error, sizeof(error));
     if (rc != 0)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#define ETHERNET_BYTES 14
 #define NS_BITS_PER_BYTE 8000000000ull /* 8 bits, in units of 1e-9 of a bit's time at 1 bit/s */
 
 __extension__ typedef unsigned __int128 u128;
@@ -148,12 +149,14 @@ static bool lost_in_burst(struct gx_impair *impair)
 }
 
 /* What happens to a packet that has left the serialiser. */
-static enum gx_impair_cause lose(struct gx_impair *impair, uint64_t left_ns)
+static enum gx_impair_cause lose(struct gx_impair *impair, uint64_t left_ns, uint32_t frame_bytes)
 {
     enum gx_impair_cause cause = GX_IMPAIR_NONE;
 
     if (in_outage(impair, left_ns))
         return GX_IMPAIR_OUTAGE;
+    if (impair->config.mtu > 0 && frame_bytes > impair->config.mtu + ETHERNET_BYTES)
+        return GX_IMPAIR_MTU;
     if (lost_in_burst(impair))
         cause = GX_IMPAIR_BURST;
     else if (random_hits(impair, impair->config.loss))
@@ -216,7 +219,7 @@ void gx_impair_packet(struct gx_impair *impair, uint64_t now_ns, uint32_t frame_
     if (!serialise(impair, now_ns, frame_bytes, &out->left_ns))
         out->cause = GX_IMPAIR_QUEUE;
     else
-        out->cause = lose(impair, out->left_ns);
+        out->cause = lose(impair, out->left_ns, frame_bytes);
     if (out->cause != GX_IMPAIR_NONE) {
         counters->dropped[out->cause]++;
         return;

@@ -28,7 +28,8 @@
     GX_IMPAIR_CAUSE(QUEUE, "queue")   /* the queue was full */                                     \
     GX_IMPAIR_CAUSE(LOSS, "loss")     /* independent loss */                                       \
     GX_IMPAIR_CAUSE(BURST, "burst")   /* loss in the Gilbert-Elliott model's bad state */          \
-    GX_IMPAIR_CAUSE(OUTAGE, "outage") /* left the serialiser during an outage */
+    GX_IMPAIR_CAUSE(OUTAGE, "outage") /* left the serialiser during an outage */                   \
+    GX_IMPAIR_CAUSE(MTU, "mtu")       /* larger than the path carries */
 
 enum gx_impair_cause {
 #define GX_IMPAIR_CAUSE(name, text) GX_IMPAIR_##name,
@@ -67,6 +68,8 @@ struct gx_impair_config {
     double corrupt; /* the share with one bit flipped (in the first copy, if there are two) */
     uint32_t
         header_bytes; /* of a frame that corruption spares, and that corrupt_bit does not count */
+    uint32_t mtu; /* bytes of the largest IP packet that passes: larger ones vanish, and nobody is
+                     told; 0: any */
     struct gx_impair_outage outages[GX_IMPAIR_OUTAGES_MAX];
     uint32_t outage_count;
     uint64_t seed;
@@ -132,7 +135,7 @@ uint64_t gx_impair_serialise_ns(uint64_t rate_bps, uint64_t bytes);
 void gx_impair_counters_add(struct gx_impair_counters *sum,
                             const struct gx_impair_counters *counters);
 
-/* What the link lost after serialisation (LOSS and BURST, no queue drops, no outage) of what left
+/* What the link lost after serialisation (LOSS and BURST, no queue drops, outage or MTU) of what left
  * its serialiser outside of outages: the p of the bounds. 0 before the first packet. */
 double gx_impair_loss(const struct gx_impair_counters *counters);
 

@@ -29,6 +29,7 @@
     OPTION(reorder, "P[,TIME]", "hold this share back by TIME (default 1ms)")                      \
     OPTION(dup, "P", "deliver this share twice")                                                   \
     OPTION(corrupt, "P", "flip one bit of the payload of this share")                              \
+    OPTION(mtu, "BYTES", "drop IP packets larger than this, in silence (default 0: none)")         \
     OPTION(outage, "T0,T1",                                                                        \
            "drop everything from T0 to T1 after the start (seconds, or 500ms); repeatable")        \
     OPTION(trace, "FILE", "change rate, delay and loss over time; docs/gx-wan.md")                 \

@@ -131,8 +131,18 @@ static int parse_outage(const struct place *at, const char *text, struct gx_impa
     return 0;
 }
 
+static int parse_mtu(const struct place *at, const char *text, uint32_t *out)
+{
+    uint64_t bytes;
+
+    if (gx_wan_value_count(at->where, at->key, text, UINT16_MAX, &bytes) != 0)
+        return -EINVAL;
+    *out = (uint32_t)bytes;
+    return 0;
+}
+
 const char gx_wan_value_keys[] =
-    "rate, queue, delay, jitter, loss, burst, reorder, dup, corrupt, outage";
+    "rate, queue, delay, jitter, loss, burst, reorder, dup, corrupt, mtu, outage";
 
 int gx_wan_value_parse(const char *where, const char *key, const char *text, char separator,
                        struct gx_impair_config *out)
@@ -157,6 +167,8 @@ int gx_wan_value_parse(const char *where, const char *key, const char *text, cha
         return parse_fraction(&at, text, &out->dup);
     if (strcmp(key, "corrupt") == 0)
         return parse_fraction(&at, text, &out->corrupt);
+    if (strcmp(key, "mtu") == 0)
+        return parse_mtu(&at, text, &out->mtu);
     if (strcmp(key, "outage") == 0)
         return parse_outage(&at, text, out);
     return -ENOENT;

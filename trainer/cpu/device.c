@@ -1,13 +1,14 @@
 /* The CPU behind trainer/device.h. */
 #include "device.h"
 
-#include <cblas.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cpu/adamw.h"
+#include "cpu/gemm.h"
 #include "cpu/gpt2.h"
 #include "cpu/parallel.h"
 #include "ranks.h"
@@ -15,6 +16,7 @@
 struct cpu {
     struct gx_gpt2 model;
     struct gx_device_config config;
+    char machine[64];
     struct gx_gpt2_activations *acts;
     float *arrays[GX_DEVICE_ARRAY_COUNT];
     float
@@ -45,8 +47,7 @@ static void cpu_destroy(void *state)
 static int cpu_create(const struct gx_gpt2 *model, const struct gx_device_config *config,
                       void **out)
 {
-    /* gemm() divides the work itself; OpenBLAS's own threads would only spin beside ours. */
-    openblas_set_num_threads(1);
+    gx_gemm_start();
     gx_parallel_set_threads(config->threads);
     struct cpu *cpu = calloc(1, sizeof(*cpu));
     if (!cpu)
@@ -64,6 +65,7 @@ static int cpu_create(const struct gx_gpt2 *model, const struct gx_device_config
         cpu_destroy(cpu);
         return -ENOMEM;
     }
+    snprintf(cpu->machine, sizeof(cpu->machine), "CPU, %u threads, FP32", config->threads);
     *out = cpu;
     return 0;
 }
@@ -152,6 +154,17 @@ static int cpu_set(void *state, enum gx_device_array array, const float *src)
     return 0;
 }
 
+static const char *cpu_describe(void *state, int error)
+{
+    (void)state;
+    return strerror(-error);
+}
+
+static const char *cpu_machine(void *state)
+{
+    return ((struct cpu *)state)->machine;
+}
+
 const struct gx_device gx_cpu_device = {
     .name = "cpu",
     .create = cpu_create,
@@ -161,4 +174,6 @@ const struct gx_device gx_cpu_device = {
     .logits = cpu_logits,
     .get = cpu_get,
     .set = cpu_set,
+    .describe = cpu_describe,
+    .machine = cpu_machine,
 };

@@ -21,6 +21,14 @@ static void multiply(size_t m, size_t n, size_t k, real alpha, struct gx_matrix 
                a.data, (blasint)a.stride, b.data, (blasint)b.stride, beta, c, (blasint)ldc);
 }
 
+#ifndef GX_REAL_DOUBLE
+void gx_gemm_start(void)
+{
+    /* gx_gemm() divides the work itself; OpenBLAS's own threads would only spin beside ours. */
+    openblas_set_num_threads(1);
+}
+#endif
+
 void gx_gemm(size_t m, size_t n, size_t k, real alpha, struct gx_matrix a, struct gx_matrix b,
              real beta, real *c, size_t ldc)
 {

@@ -18,6 +18,9 @@ struct gx_matrix {
     bool transposed; /* op(X) is the transpose of what lies in memory */
 };
 
+/* For the whole process, before the first product. */
+void gx_gemm_start(void);
+
 void gx_gemm(size_t m, size_t n, size_t k, real alpha, struct gx_matrix a, struct gx_matrix b,
              real beta, real *c, size_t ldc);
 

@@ -1,62 +1,8 @@
 #include "cpu/layers.h"
 
-#include <string.h>
-
-#include "cpu/gemm.h"
 #include "cpu/math.h"
 #include "cpu/parallel.h"
 #include "model/gpt2.h"
-
-/* Columns that one iteration of a sum over rows takes: a cache line or two, and work for several threads. */
-#define COLUMNS 64
-
-void gx_linear_forward(real *y, const real *x, const real *w, const real *b, const real *residual,
-                       size_t rows, size_t ins, size_t outs)
-{
-    GX_PARALLEL_FOR
-    for (size_t r = 0; r < rows; r++) {
-        real *out = y + r * outs;
-        const real *res = residual ? residual + r * outs : NULL;
-        if (b && res) {
-            GX_SIMD
-            for (size_t i = 0; i < outs; i++)
-                out[i] = b[i] + res[i];
-        } else if (b) {
-            memcpy(out, b, outs * sizeof(real));
-        } else if (res) {
-            memcpy(out, res, outs * sizeof(real));
-        }
-    }
-    struct gx_matrix a = {x, ins, false}, wt = {w, ins, true};
-    gx_gemm(rows, outs, ins, 1, a, wt, b || residual ? 1 : 0, y, outs);
-}
-
-/* db[i] += sum over rows of dy[r][i] */
-static void add_rows(real *db, const real *dy, size_t rows, size_t outs)
-{
-    GX_PARALLEL_FOR
-    for (size_t first = 0; first < outs; first += COLUMNS) {
-        size_t count = outs - first < COLUMNS ? outs - first : COLUMNS;
-        real *sum = db + first;
-        for (size_t r = 0; r < rows; r++) {
-            const real *row = dy + r * outs + first;
-            GX_SIMD
-            for (size_t i = 0; i < count; i++)
-                sum[i] += row[i];
-        }
-    }
-}
-
-void gx_linear_backward(real *dx, real *dw, real *db, const real *dy, const real *x, const real *w,
-                        size_t rows, size_t ins, size_t outs)
-{
-    struct gx_matrix d = {dy, outs, false}, dt = {dy, outs, true};
-    struct gx_matrix wm = {w, ins, false}, xm = {x, ins, false};
-    gx_gemm(rows, ins, outs, 1, d, wm, 0, dx, ins);
-    gx_gemm(outs, ins, rows, 1, dt, xm, 1, dw, ins);
-    if (db)
-        add_rows(db, dy, rows, outs);
-}
 
 GX_VECTOR static void layernorm_row(real *y, real *mean, real *rstd, const real *x, const real *w,
                                     const real *b, size_t width)
@@ -112,8 +58,8 @@ void gx_layernorm_backward(real *dx, real *dw, real *db, const real *dy, const r
         layernorm_row_backward(dx + r * width, dy + r * width, x + r * width, w, mean[r], rstd[r],
                                width);
     GX_PARALLEL_FOR
-    for (size_t first = 0; first < width; first += COLUMNS) {
-        size_t count = width - first < COLUMNS ? width - first : COLUMNS;
+    for (size_t first = 0; first < width; first += GX_COLUMNS) {
+        size_t count = width - first < GX_COLUMNS ? width - first : GX_COLUMNS;
         for (size_t r = 0; r < rows; r++) {
             const real *d = dy + r * width + first, *in = x + r * width + first;
             real m = mean[r], s = rstd[r];
@@ -184,8 +130,8 @@ void gx_embedding_backward(real *dwte, real *dwpe, const real *dy, const uint16_
 {
     /* Two rows may hold one token, so threads divide the columns, not the rows. */
     GX_PARALLEL_FOR
-    for (size_t first = 0; first < width; first += COLUMNS) {
-        size_t count = width - first < COLUMNS ? width - first : COLUMNS;
+    for (size_t first = 0; first < width; first += GX_COLUMNS) {
+        size_t count = width - first < GX_COLUMNS ? width - first : GX_COLUMNS;
         for (size_t r = 0; r < rows; r++) {
             const real *d = dy + r * width + first;
             real *te = dwte + tokens[r] * width + first;

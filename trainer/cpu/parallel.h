@@ -63,6 +63,9 @@ static inline void gx_parallel_set_threads(size_t threads)
 #endif
 }
 
+/* Columns that one iteration of a sum over rows takes: a cache line or two, and work for several threads. */
+#define GX_COLUMNS 64
+
 /* The part'th of `parts` nearly equal slices of [0, count). */
 static inline size_t gx_slice(size_t count, size_t part, size_t parts)
 {

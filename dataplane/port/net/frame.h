@@ -17,6 +17,8 @@
 #define IP_ICMPV6 58
 #define IP4_BYTES 20
 #define IP6_BYTES 40
+#define ND_ASK 135    /* neighbour solicitation */
+#define ND_ANSWER 136 /* neighbour advertisement */
 #define UDP_BYTES 8
 #define HOPS 64
 

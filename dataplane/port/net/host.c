@@ -179,6 +179,31 @@ enum gx_host_verdict gx_udp_rx(struct gx_host *host, uint64_t now, const uint8_t
     return GX_HOST_UDP;
 }
 
+int32_t gx_host_port(const struct gx_host *host, const uint8_t *frame, uint32_t bytes)
+{
+    const uint8_t *ip = frame + GX_ETHERNET_BYTES;
+    uint32_t head = host->v6 ? IP6_BYTES : IP4_BYTES;
+
+    if (bytes < GX_ETHERNET_BYTES + head + UDP_BYTES ||
+        be16(frame + 12) != (host->v6 ? ETHER_IPV6 : ETHER_IPV4) || ip[host->v6 ? 6 : 9] != IP_UDP)
+        return -1;
+    if (!host->v6)
+        head = 4u * (ip[0] & 15);
+    if (bytes < GX_ETHERNET_BYTES + head + UDP_BYTES)
+        return -1;
+    return be16(ip + head + 2);
+}
+
+bool gx_host_is_neighbor(const struct gx_host *host, const uint8_t *frame, uint32_t bytes)
+{
+    const uint8_t *ip = frame + GX_ETHERNET_BYTES;
+
+    if (!host->v6)
+        return bytes >= GX_ETHERNET_BYTES && be16(frame + 12) == ETHER_ARP;
+    return bytes > GX_ETHERNET_BYTES + IP6_BYTES && be16(frame + 12) == ETHER_IPV6 &&
+           ip[6] == IP_ICMPV6 && (ip[IP6_BYTES] == ND_ASK || ip[IP6_BYTES] == ND_ANSWER);
+}
+
 enum gx_host_verdict gx_host_rx(struct gx_host *host, uint64_t now, uint8_t *frame, uint32_t bytes,
                                 uint32_t room, struct gx_host_rx *out)
 {

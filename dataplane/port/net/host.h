@@ -79,6 +79,11 @@ int gx_host_parse(const char *text, bool *v6, uint8_t ip[16], uint32_t *prefix_b
 enum gx_host_verdict gx_host_rx(struct gx_host *host, uint64_t now, uint8_t *frame, uint32_t bytes,
                                 uint32_t room, struct gx_host_rx *out);
 
+/* The UDP port that a frame is for, looked at without any check but of lengths; -1: it is no such frame. */
+int32_t gx_host_port(const struct gx_host *host, const uint8_t *frame, uint32_t bytes);
+/* Does it tell, or ask, whose MAC is whose: ARP, neighbour discovery? */
+bool gx_host_is_neighbor(const struct gx_host *host, const uint8_t *frame, uint32_t bytes);
+
 /* Writes Ethernet, IP and UDP headers for a UDP payload of that size; returns their bytes, or 0: not to be sent (now).
  * The UDP checksum then holds the pseudo-header's sum, as devices that fill it in want it. */
 uint32_t gx_host_headers(struct gx_host *host, uint64_t now, const struct gx_addr *to,

@@ -3,8 +3,6 @@
 
 #define ECHO 128
 #define ECHO_REPLY 129
-#define ASK 135    /* neighbour solicitation */
-#define ANSWER 136 /* neighbour advertisement */
 #define ICMP_BYTES 8
 #define TARGET_BYTES 24 /* ICMPv6 head and the target address */
 #define OPTION_BYTES 8  /* a link-layer address */
@@ -59,7 +57,7 @@ static uint32_t neighbor_put(uint8_t *frame, const struct gx_host *host, const u
     icmp[0] = type;
     icmp[4] = flags;
     memcpy(icmp + ICMP_BYTES, target, 16);
-    icmp[TARGET_BYTES] = type == ASK ? SOURCE_MAC : TARGET_MAC;
+    icmp[TARGET_BYTES] = type == ND_ASK ? SOURCE_MAC : TARGET_MAC;
     icmp[TARGET_BYTES + 1] = OPTION_BYTES / 8;
     memcpy(icmp + TARGET_BYTES + 2, host->mac, 6);
     icmp_finish(ip, TARGET_BYTES + OPTION_BYTES);
@@ -73,12 +71,12 @@ uint32_t gx_ipv6_ask(const struct gx_host *host, const uint8_t ip[16], uint8_t *
         0xff, 0x02, [11] = 1, [12] = 0xff, [13] = ip[13], [14] = ip[14], [15] = ip[15]};
     uint8_t mac[6] = {0x33, 0x33, 0xff, ip[13], ip[14], ip[15]};
 
-    return neighbor_put(out, host, mac, group, ASK, 0, ip);
+    return neighbor_put(out, host, mac, group, ND_ASK, 0, ip);
 }
 
 uint32_t gx_ipv6_announce(const struct gx_host *host, uint8_t *out)
 {
-    return neighbor_put(out, host, all_nodes_mac, all_nodes, ANSWER, ANSWER_OVERRIDE, host->ip);
+    return neighbor_put(out, host, all_nodes_mac, all_nodes, ND_ANSWER, ANSWER_OVERRIDE, host->ip);
 }
 
 /* The MAC in an option of that type, NULL: none, or the options are malformed. */
@@ -119,7 +117,7 @@ static enum gx_host_verdict ask_rx(struct gx_host *host, uint64_t now, uint8_t *
     }
     if (mac)
         gx_neighbors_learn(&host->neighbors, to, to_mac, now);
-    out->reply_bytes = neighbor_put(frame, host, to_mac, to, ANSWER, ANSWER_SOLICITED, host->ip);
+    out->reply_bytes = neighbor_put(frame, host, to_mac, to, ND_ANSWER, ANSWER_SOLICITED, host->ip);
     return GX_HOST_REPLY;
 }
 
@@ -166,9 +164,9 @@ static enum gx_host_verdict icmp_rx(struct gx_host *host, uint64_t now, uint8_t 
         return GX_HOST_DROP;
     }
     neighbor = ip[7] == HOPS_LINK && !icmp[1] && bytes >= TARGET_BYTES;
-    if (icmp[0] == ASK && neighbor)
+    if (icmp[0] == ND_ASK && neighbor)
         return ask_rx(host, now, frame, bytes, room, out);
-    if (icmp[0] == ANSWER && neighbor)
+    if (icmp[0] == ND_ANSWER && neighbor)
         return answer_rx(host, now, icmp, bytes);
     if (icmp[0] == ECHO && !icmp[1] && ours && ip[8] != 0xff && !(frame[0] & 1))
         return echo_rx(host, frame, bytes, out);

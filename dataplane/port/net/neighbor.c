@@ -113,6 +113,17 @@ const struct gx_neighbor *gx_neighbors_due(struct gx_neighbors *table, uint64_t 
     return NULL;
 }
 
+bool gx_neighbors_silent(const struct gx_neighbors *table, const uint8_t ip[16], uint64_t now)
+{
+    for (uint32_t i = 0; i < GX_NEIGHBORS_MAX; i++) {
+        const struct gx_neighbor *entry = &table->entries[i];
+
+        if (entry->used && memcmp(entry->ip, ip, 16) == 0)
+            return !entry->known && entry->tries >= DOUBT_TRIES && now - entry->used_ns < UNUSED_NS;
+    }
+    return false;
+}
+
 uint64_t gx_neighbors_wake(const struct gx_neighbors *table)
 {
     uint64_t due = NEVER;

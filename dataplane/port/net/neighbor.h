@@ -43,6 +43,8 @@ void gx_neighbors_seen(struct gx_neighbors *table, const uint8_t ip[16], const u
                        uint64_t now);
 /* The next entry to ask for now, and counts the question; NULL: none. */
 const struct gx_neighbor *gx_neighbors_due(struct gx_neighbors *table, uint64_t now);
+/* It is used, was asked three times or more, and does not answer. */
+bool gx_neighbors_silent(const struct gx_neighbors *table, const uint8_t ip[16], uint64_t now);
 /* When the next question is due; UINT64_MAX: none. */
 uint64_t gx_neighbors_wake(const struct gx_neighbors *table);
 

@@ -320,8 +320,7 @@ static void numbers_have_limits(void **state)
 static void what_this_release_lacks_is_said(void **state)
 {
     (void)state;
-    refused_line("workers: 2", "workers: '2' is more than this release has: leave the key out or "
-                               "set it to 1");
+    refused_line("workers: 9", "workers: '9' is not a whole number from 1 to 8");
 }
 
 static void security_and_key_go_together(void **state)

@@ -231,6 +231,34 @@ static void links_show_state_and_reason(void **state)
     assert_non_null(strstr(w->out, " 1.00%"));
 }
 
+static void a_path_too_small_is_a_state_of_its_link(void **state)
+{
+    struct world *w = *state;
+    uint64_t *link = w->file->counters.link[0];
+
+    link[GX_LINK_path_needs_bytes] = 1484;
+    link[GX_LINK_path_short] = 1;
+    assert_int_equal(run(w, "why"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "link a: full packets (1484 bytes, `mtu: 1500`) get lost"));
+    link[GX_LINK_path_bytes] = 1436;
+    json_t *object = run_json(w, "show links --json");
+    json_t *small = json_array_get(json_object_get(object, "links"), 0);
+    assert_string_equal(text_of(small, "state"), "mtu");
+    assert_int_equal(integer(small, "path_bytes"), 1436);
+    assert_int_equal(integer(small, "path_needs_bytes"), 1484);
+    json_decref(object);
+    assert_int_equal(run(w, "show links"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "a: the path carries 1436 bytes, a full packet has 1484"));
+    assert_int_equal(run(w, "show"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "0 up, 0 down, 1 refused, 1 lose full packets"));
+    assert_int_equal(run(w, "why"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "do: write `mtu: 1436` into the config of every site"));
+    link[GX_LINK_path_short] = 0;
+    link[GX_LINK_path_back_bytes] = 1400;
+    assert_int_equal(run(w, "why"), GX_CTL_OK);
+    assert_non_null(strstr(w->out, "link a: its path to here carries 1400 bytes"));
+}
+
 static void rounds_show_cohort_by_name(void **state)
 {
     struct world *w = *state;
@@ -620,6 +648,7 @@ int main(void)
         TEST(no_command_is_show),
         TEST(show_json_has_units_in_its_keys),
         TEST(links_show_state_and_reason),
+        TEST(a_path_too_small_is_a_state_of_its_link),
         TEST(rounds_show_cohort_by_name),
         TEST(sites_show_who_is_heard),
         TEST(counters_show_every_row_of_the_table),

@@ -234,6 +234,36 @@ static void a_lost_last_state_starts_an_epoch_from_the_newest(void **state)
     gx_coordinator_destroy(b.c);
 }
 
+/* All trainers but one have done their rounds and are gone; that one came back from round 0. */
+static void the_state_of_a_site_whose_trainer_has_gone_can_be_had(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    uint64_t sequence;
+    start(&b, 2, 1);
+    both_offer_and_hold(&b, 1);
+    written(&b, &sequence);
+    gx_coordinator_journal_done(b.c, sequence, b.now);
+    b.reports[0].flags = GX_REPORT_TRAINER | GX_REPORT_STATE | GX_REPORT_BEHIND;
+    b.reports[1].flags = GX_REPORT_STATE;
+    b.reports[1].applied = b.reports[1].reduced = 1;
+    b.reports[1].state = digest_of(101);
+    b.reports[0].decided = b.reports[1].decided = 1;
+    pass(&b, 40 * S, 3);
+    assert_true(quiet(&b)); /* no epoch: the last state lives */
+    struct gx_status s = status_for(&b, 0);
+    struct gx_digest last = digest_of(101);
+    assert_int_equal(s.present, 1);
+    assert_true(s.flags & GX_STATUS_STATE);
+    assert_int_equal(s.state_sites, 2);
+    assert_true(gx_digest_equal(&s.state, &last));
+
+    b.reports[1].flags = 0;
+    say(&b, 3);
+    assert_int_equal(status_for(&b, 0).state_sites, 0);
+    gx_coordinator_destroy(b.c);
+}
+
 static void no_epoch_while_somebody_can_rebuild_the_last_state(void **state)
 {
     (void)state;
@@ -444,6 +474,7 @@ int main(void)
         cmocka_unit_test(a_restarted_coordinator_waits_for_reports),
         cmocka_unit_test(a_record_that_the_log_lacks_stops_decisions),
         cmocka_unit_test(a_lost_last_state_starts_an_epoch_from_the_newest),
+        cmocka_unit_test(the_state_of_a_site_whose_trainer_has_gone_can_be_had),
         cmocka_unit_test(no_epoch_while_somebody_can_rebuild_the_last_state),
         cmocka_unit_test(a_fetching_site_holds_the_next_decision_for_a_while),
         cmocka_unit_test(what_has_fallen_out_for_a_fetching_site_holds_no_other_decision),

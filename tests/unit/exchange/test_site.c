@@ -8,7 +8,9 @@
 #include <cmocka.h>
 
 #include "exchange/exchange.h"
+#include "transfer/lanes_state.h"
 #include "format/format.h"
+#include "transfer/send.h"
 
 #define PARAMS 500000ull /* many slices of every job; in BF16 hashing ends long before reducing */
 #define MS 1000000ull
@@ -80,7 +82,7 @@ static void turn(struct bench *b)
     struct gx_run *run;
     uint64_t sequence;
     b->now += MS;
-    gx_core_poll(b->core, b->now);
+    gx_core_poll(b->core, 0, b->now);
     while (gx_core_journal(b->core, &sequence, entry))
         gx_core_journal_done(b->core, sequence, b->now);
     while (gx_core_event(b->core, &run, &event))
@@ -111,7 +113,7 @@ static void a_contribution_that_changes_while_it_is_reduced_leaves_the_site_behi
     assert_true(b.f->reduction.active);
 
     /* A peer that got other bytes than those of the digest says so; the trainer has spoilt them. */
-    b.f->own[1].sends[1] = (struct gx_send *)(void *)&peers_send;
+    b.f->own[1].sends[1] = (struct gx_transfer *)(void *)&peers_send;
     memset(b.arena + b.f->own[1].offset, 0xff, 64);
     gx_serve_answer(b.core->exchange, 1, b.f->own[1].sends[1], GX_ANSWER_BAD, GX_REASON_NONE,
                     b.now);
@@ -206,12 +208,138 @@ static void other_bytes_are_taken_once_they_are_recorded(void **state)
     stop(&b);
 }
 
+/* A trainer that has done the last round of two sites, and the other site, which still lacks it. */
+static void start_last(struct bench *b)
+{
+    start_among(b, 2);
+    command(b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !b->f->has_state; i++)
+        turn(b);
+    b->f->has_status = true;
+    b->f->applied = b->f->decided = b->f->reduced = 9;
+    b->f->status.present = 2;
+    b->f->status.state_sites = 0;
+    b->f->seen = 3;
+    b->f->finished = 0;
+}
+
+static void the_state_that_a_trainer_left_is_kept_while_somebody_lacks_it(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    gx_core_detach(b.core, b.run, b.now);
+    assert_null(gx_core_detached(b.core));
+    b.f->finished = 1; /* the other site's trainer has gone too, perhaps to come back */
+    b.f->status.present = 0;
+    assert_null(gx_core_detached(b.core));
+    b.f->finished = 3;
+    assert_ptr_equal(gx_core_detached(b.core), b.run);
+    stop(&b);
+}
+
+static void the_state_that_a_trainer_left_is_kept_for_a_deadline_at_most(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    gx_core_detach(b.core, b.run, b.now);
+    b.core->exchange->now_ns = b.now + 999 * MS;
+    assert_null(gx_core_detached(b.core));
+    b.core->exchange->now_ns = b.now + 1000 * MS;
+    assert_ptr_equal(gx_core_detached(b.core), b.run);
+    stop(&b);
+}
+
+static void the_state_that_a_trainer_left_gives_way_to_a_new_trainer(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    gx_core_detach(b.core, b.run, b.now);
+    gx_run_yield(b.run);
+    assert_ptr_equal(gx_core_detached(b.core), b.run);
+    stop(&b);
+}
+
+static void a_state_that_was_being_written_is_not_kept(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    gx_run_header(b.run)->state_sequence[0] = 1;
+    gx_core_detach(b.core, b.run, b.now);
+    assert_false(b.f->has_state);
+    assert_ptr_equal(gx_core_detached(b.core), b.run);
+    stop(&b);
+}
+
+static void a_state_is_digested_after_its_trainer_has_gone(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    b.f->has_state = false;
+    command(&b, GX_COMMAND_PUBLISH, 9);
+    gx_core_detach(b.core, b.run, b.now);
+    assert_null(gx_core_detached(b.core));
+    for (int i = 0; i < 500 && !b.f->has_state; i++)
+        gx_jobs_step(b.core->exchange, b.run, b.now);
+    assert_true(b.f->has_state);
+    assert_null(gx_core_detached(b.core));
+    stop(&b);
+}
+
+static void look(struct bench *b)
+{
+    gx_exchange_touch(b->core->exchange, b->f);
+    turn(b);
+}
+
+/* It asks this site before the coordinator's word that it is present has come here. */
+static void a_site_that_has_just_asked_keeps_its_state(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct gx_transfer send = {0};
+    start_among(&b, 2);
+    command(&b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !(b.f->has_state && b.f->has_status); i++)
+        turn(&b);
+    struct gx_report want = {.run = "run", .epoch = b.f->epoch, .want = GX_WANT_STATE};
+    gx_serve_want(b.core->exchange, 1, &want, b.now);
+    for (int i = 0; i < 500 && !b.run->pin.ready; i++)
+        turn(&b);
+    assert_true(b.run->pin.ready);
+    assert_int_equal(b.run->pin.asked, 1u << 1);
+
+    b.run->pin.sends[1] = &send;
+    look(&b);
+    assert_int_equal(b.f->status.present >> 1 & 1, 0);
+    assert_ptr_equal(b.run->pin.sends[1], &send);
+    b.now += 900 * MS;
+    gx_serve_want(b.core->exchange, 1, &want, b.now);
+    b.now += 900 * MS;
+    look(&b);
+    assert_ptr_equal(b.run->pin.sends[1], &send);
+    b.now += 900 * MS;
+    look(&b);
+    assert_null(b.run->pin.sends[1]);
+    stop(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_contribution_that_changes_while_it_is_reduced_leaves_the_site_behind),
         cmocka_unit_test(an_offer_from_before_behind_was_read_is_void),
         cmocka_unit_test(other_bytes_are_taken_once_they_are_recorded),
+        cmocka_unit_test(the_state_that_a_trainer_left_is_kept_while_somebody_lacks_it),
+        cmocka_unit_test(the_state_that_a_trainer_left_is_kept_for_a_deadline_at_most),
+        cmocka_unit_test(the_state_that_a_trainer_left_gives_way_to_a_new_trainer),
+        cmocka_unit_test(a_state_that_was_being_written_is_not_kept),
+        cmocka_unit_test(a_state_is_digested_after_its_trainer_has_gone),
+        cmocka_unit_test(a_site_that_has_just_asked_keeps_its_state),
         cmocka_unit_test(a_state_is_copied_to_its_end_even_if_the_site_is_not_behind_after_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,7 @@ static void world_configure(struct world *w)
     config->site_count = 1;
     strcpy(config->site, "alone");
     strcpy(config->sites[0].name, "alone");
-    config->memory_bytes = 8 << 20;
+    config->memory_bytes = 16 << 20; /* three trainers, should each get whole huge pages */
     core->links.site_count = 1;
     strcpy(core->links.names[0], "alone");
     core->links.rate_bps = core->links.recv_rate_bps = 1000000000;
@@ -109,7 +109,7 @@ static int setup(void **state)
     w->core_config.links.addrs[0] = w->port->ops->local(w->port);
     w->core = gx_core_create(&w->core_config, gx_clock_ns());
     assert_non_null(w->core);
-    assert_int_equal(gx_worker_init(&w->worker, w->core, w->port, &w->counters, w->main_fd), 0);
+    assert_int_equal(gx_worker_init(&w->worker, 0, w->core, w->port, &w->counters, w->main_fd), 0);
     assert_int_equal(gx_control_open(&w->control, &w->config, &w->core_config, &w->worker,
                                      &w->counters, error, sizeof(error)),
                      0);
@@ -154,7 +154,10 @@ static int client_register(const struct world *w, const char *run, struct gx **g
     struct gx_schema schema = schema_make(run);
 
     assert_int_equal(gx_attach(w->config.socket, gx), 0);
-    return gx_register(*gx, &schema);
+    int ret = gx_register(*gx, &schema);
+    if (ret)
+        print_message("# %s: %s\n", run, gx_error(*gx));
+    return ret;
 }
 
 /* A hand-made client: everything right, for a test to make one thing wrong. */

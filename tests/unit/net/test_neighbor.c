@@ -100,9 +100,14 @@ static void a_silent_neighbour_is_lost_after_three_questions(void **state)
         assert_non_null(gx_neighbors_lookup(&table, ip_of(1), now));
         assert_non_null(gx_neighbors_due(&table, now));
     }
+    assert_false(gx_neighbors_silent(&table, ip_of(1), now));
     assert_non_null(gx_neighbors_due(&table, now));
     assert_null(gx_neighbors_lookup(&table, ip_of(1), now));
     assert_int_equal(table.lost, 1);
+    assert_true(gx_neighbors_silent(&table, ip_of(1), now));
+    assert_false(gx_neighbors_silent(&table, ip_of(2), now));
+    gx_neighbors_learn(&table, ip_of(1), mac_a, now);
+    assert_false(gx_neighbors_silent(&table, ip_of(1), now));
 }
 
 static void nobody_asks_for_an_address_that_is_no_longer_used(void **state)

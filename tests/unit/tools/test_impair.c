@@ -443,6 +443,17 @@ static void outage_drops_within_its_time(void **state)
     assert_true(gx_impair_loss(&impair.counters) == 0);
 }
 
+static void mtu_swallows_what_is_larger(void **state)
+{
+    (void)state;
+    struct gx_impair impair = start((struct gx_impair_config){.mtu = 1436});
+
+    assert_int_equal(send_at(&impair, START, 1436 + 14).cause, GX_IMPAIR_NONE);
+    assert_int_equal(send_at(&impair, START + 1, 1436 + 15).cause, GX_IMPAIR_MTU);
+    assert_int_equal(impair.counters.dropped[GX_IMPAIR_MTU], 1);
+    assert_true(gx_impair_loss(&impair.counters) == 0);
+}
+
 static void counters_account_for_every_packet(void **state)
 {
     (void)state;
@@ -450,17 +461,18 @@ static void counters_account_for_every_packet(void **state)
     config.queue_bytes = 20000;
     config.outages[0] = (struct gx_impair_outage){100 * MS, 200 * MS};
     config.outage_count = 1;
+    config.mtu = FRAME - 14;
     struct gx_impair impair = start(config);
     uint64_t dropped = 0;
 
     for (uint64_t i = 0; i < 10000; i++)
-        send_at(&impair, START + i * 100000, FRAME);
+        send_at(&impair, START + i * 100000, FRAME + (i >= 9900 && i < 9910));
     for (int cause = 1; cause < GX_IMPAIR_CAUSE_COUNT; cause++) {
         assert_true(impair.counters.dropped[cause] > 0);
         dropped += impair.counters.dropped[cause];
     }
     assert_int_equal(impair.counters.packets, 10000);
-    assert_int_equal(impair.counters.bytes, 10000 * FRAME);
+    assert_int_equal(impair.counters.bytes, 10000 * FRAME + 10);
     assert_int_equal(impair.counters.delivered_packets + dropped, 10000);
     assert_int_equal(impair.counters.delivered_bytes, impair.counters.delivered_packets * FRAME);
 }
@@ -546,6 +558,7 @@ int main(void)
         cmocka_unit_test(corrupt_has_its_frequency),
         cmocka_unit_test(corrupt_spares_an_empty_payload),
         cmocka_unit_test(outage_drops_within_its_time),
+        cmocka_unit_test(mtu_swallows_what_is_larger),
         cmocka_unit_test(counters_account_for_every_packet),
         cmocka_unit_test(counters_add_up),
         cmocka_unit_test(bad_config_is_refused),

@@ -97,6 +97,15 @@ static void a_path_can_differ_one_way(void **state)
     assert_int_equal(options.paths[1][0].delay_ns, 0);
 }
 
+static void a_path_can_be_too_small(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(PORTS " --mtu 1492 --path a:b mtu=1436"), GX_WAN_OPTIONS_RUN);
+    assert_int_equal(options.paths[0][1].mtu, 1436);
+    assert_int_equal(options.paths[1][0].mtu, 1492);
+    assert_int_equal(parse(PORTS " --mtu 70000"), GX_WAN_OPTIONS_USAGE);
+}
+
 static void values_of_parts_are_separated_by_slashes(void **state)
 {
     (void)state;
@@ -168,6 +177,7 @@ int main(void)
         cmocka_unit_test_teardown(ports_need_company_and_names_of_their_own, forget),
         cmocka_unit_test_teardown(a_path_has_its_own_values_both_ways, forget),
         cmocka_unit_test_teardown(a_path_can_differ_one_way, forget),
+        cmocka_unit_test_teardown(a_path_can_be_too_small, forget),
         cmocka_unit_test_teardown(values_of_parts_are_separated_by_slashes, forget),
         cmocka_unit_test_teardown(a_site_has_its_own_rates, forget),
         cmocka_unit_test_teardown(queues_hold_the_longest_path, forget),

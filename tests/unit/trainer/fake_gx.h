@@ -21,6 +21,8 @@ struct fake_offer {
 };
 
 struct gx {
+    void *arena; /* everything below that has a pointer lies in it */
+    uint64_t arena_bytes;
     uint64_t count;
     enum gx_format format;
     float *theta, *momentum, *result;
@@ -57,10 +59,7 @@ static inline void fake_free(void)
         return;
     for (uint32_t i = 0; i < gx->offer_count; i++)
         free(gx->offers[i].delta);
-    free(gx->theta);
-    free(gx->momentum);
-    free(gx->result);
-    free(gx->contribution);
+    free(gx->arena);
     free(gx);
 }
 
@@ -85,11 +84,23 @@ int gx_register(struct gx *gx, const struct gx_schema *schema)
     }
     gx->count = schema->param_counts[0];
     gx->format = schema->format;
-    gx->theta = calloc(gx->count, sizeof(float));
-    gx->momentum = calloc(gx->count, sizeof(float));
-    gx->result = calloc(gx->count, sizeof(float));
-    gx->contribution = malloc(gx_wire_bytes(gx->format, gx->count));
-    return gx->theta && gx->momentum && gx->result && gx->contribution ? 0 : -ENOMEM;
+    const uint64_t array = (gx->count * sizeof(float) + 63) / 64 * 64;
+    gx->arena_bytes = (3 * array + gx_wire_bytes(gx->format, gx->count) + 4095) / 4096 * 4096;
+    gx->arena = aligned_alloc(4096, gx->arena_bytes);
+    if (!gx->arena)
+        return -ENOMEM;
+    memset(gx->arena, 0, gx->arena_bytes);
+    gx->theta = gx->arena;
+    gx->momentum = (float *)(void *)((char *)gx->arena + array);
+    gx->result = (float *)(void *)((char *)gx->arena + 2 * array);
+    gx->contribution = (char *)gx->arena + 3 * array;
+    return 0;
+}
+
+void *gx_arena(struct gx *gx, uint64_t *bytes)
+{
+    *bytes = gx->arena_bytes;
+    return gx->arena;
 }
 
 uint32_t gx_site_index(const struct gx *gx)

@@ -2,6 +2,7 @@
 #define GX_REAL_DOUBLE
 #include "cpu/gemm.c"
 #include "cpu/layers.c"
+#include "cpu/linear.c"
 #include "cpu/attention.c"
 #include "cpu/gpt2.c"
 #undef GX_REAL_DOUBLE

@@ -26,6 +26,10 @@ struct end {
     uint64_t incarnation;
     uint32_t answers[8]; /* by enum gx_answer */
     uint32_t opens, sinks, controls, peers;
+    uint32_t own_names, own_name_at;
+    uint32_t paths[3], carries; /* by enum gx_path_state; the last told */
+    uint32_t mtu;               /* IP bytes that pass on the way out; 0: any */
+    bool deaf_to_paths;         /* as a gxd that knows nothing of padded probes */
     enum gx_reason refused;
     enum gx_answer says;
     uint32_t owed; /* state messages to send */
@@ -40,7 +44,7 @@ static struct gx_sink sink;
 static struct gx_open wanted;
 static struct gx_packet held[64]; /* not yet released */
 static uint32_t held_count;
-static bool holding;
+static bool holding, deaf;
 static bool secure;
 static uint8_t moved; /* not 0: where site 0's packets come from now */
 
@@ -97,6 +101,25 @@ static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reas
     ((struct end *)ctx)->incarnation = incarnation;
 }
 
+static void on_path(void *ctx, uint32_t peer, enum gx_path_state state, uint32_t carries,
+                    uint32_t full, uint64_t at)
+{
+    struct end *end = ctx;
+
+    (void)at;
+    assert_int_equal(peer, 1 - end->self);
+    assert_int_equal(full, SHARD + 76);
+    end->paths[state]++;
+    end->carries = carries;
+}
+
+static void on_own_name(void *ctx, uint32_t site, uint64_t at)
+{
+    (void)at;
+    ((struct end *)ctx)->own_names++;
+    ((struct end *)ctx)->own_name_at = site;
+}
+
 static size_t next_control(void *ctx, uint32_t peer, uint8_t *out, uint64_t at)
 {
     struct end *end = ctx;
@@ -117,6 +140,8 @@ static const struct gx_links_ops ops = {.on_open = on_open,
                                         .on_answer = on_answer,
                                         .on_control = on_control,
                                         .on_peer = on_peer,
+                                        .on_path = on_path,
+                                        .on_own_name = on_own_name,
                                         .next_control = next_control};
 
 static void end_start(uint32_t self, uint64_t incarnation)
@@ -144,7 +169,20 @@ static void end_start(uint32_t self, uint64_t incarnation)
     assert_non_null(end->links);
 }
 
-/* Everything that leaves arrives at once; packets stay in the port while `holding`. */
+static bool too_large(const struct end *from, const struct gx_packet *packet)
+{
+    return from->mtu != 0 && packet->payload_bytes + GX_HEADER_BYTES + 28 > from->mtu;
+}
+
+/* An earlier release answers a padded probe with feedback. */
+static bool unheard(const struct end *to, const struct gx_packet *packet)
+{
+    return to->deaf_to_paths && (packet->header[0] & 15) == GX_TYPE_PROBE &&
+           packet->payload_bytes > 0;
+}
+
+/* Everything that leaves arrives at once, unless it is too large, but at end 0 while it is `deaf`; packets stay in the port
+ * while `holding`. */
 static uint32_t exchange(void)
 {
     uint32_t total = 0;
@@ -160,8 +198,10 @@ static uint32_t exchange(void)
             memcpy(copy, packets[p].header, GX_HEADER_BYTES);
             if (packets[p].payload_bytes > 0)
                 memcpy(copy + GX_HEADER_BYTES, packets[p].payload, packets[p].payload_bytes);
-            gx_links_rx(ends[packets[p].to.b[0] & 1].links, now, &from, copy,
-                        GX_HEADER_BYTES + packets[p].payload_bytes);
+            if ((!deaf || i == 0) && !too_large(&ends[i], &packets[p]) &&
+                !unheard(&ends[packets[p].to.b[0] & 1], &packets[p]))
+                gx_links_rx(ends[packets[p].to.b[0] & 1].links, now, &from, copy,
+                            GX_HEADER_BYTES + packets[p].payload_bytes);
             if (holding && i == 0 && held_count < 64)
                 held[held_count++] = packets[p];
             else
@@ -184,13 +224,13 @@ static int setup(void **state)
     (void)state;
     now = 1000 * MS;
     held_count = 0;
-    holding = false;
+    holding = deaf = false;
     moved = 0;
     for (size_t i = 0; i < BYTES; i++)
         bytes[i] = (uint8_t)(i * 2654435761u >> 13);
-    tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64));
+    tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64, 1));
     staging = malloc(gx_sink_staging_bytes(BYTES, SHARD));
-    gx_sink_init(&sink, BYTES, SHARD, 64, tables, staging);
+    gx_sink_init(&sink, BYTES, SHARD, 64, 1, tables, staging);
     gx_source_init(&source, bytes, BYTES, SHARD, tail);
     memset(&wanted, 0, sizeof wanted);
     wanted.bytes = BYTES;
@@ -303,6 +343,27 @@ static void final_answers_end_the_send(void **state)
     assert_int_equal(ends[0].refused, GX_REASON_SCHEMA);
 }
 
+/* The owner of the sink may have come to want it meanwhile, but the sender is about to stop. */
+static void late_copies_of_an_open_get_its_final_answer(void **state)
+{
+    (void)state;
+    ends[1].says = GX_ANSWER_NOT_NEEDED;
+    deaf = true;
+    send_it();
+    exchange();
+    assert_int_equal(ends[1].opens, 1);
+    ends[1].says = GX_ANSWER_OPEN;
+    run(20 * MS);
+    deaf = false;
+    run(100 * MS);
+    assert_int_equal(ends[0].answers[GX_ANSWER_NOT_NEEDED], 1);
+    assert_int_equal(sink.state, GX_SINK_FREE);
+    assert_int_equal(ends[1].opens, 1);
+    send_it();
+    run(100 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+}
+
 static void bytes_of_another_digest_are_answered_bad(void **state)
 {
     (void)state;
@@ -372,6 +433,109 @@ static void silent_link_makes_a_new_session_and_goes_on(void **state)
     assert_int_equal(ends[0].counters.link[1][GX_LINK_peer_restarts_total], 0);
     assert_int_equal(sink.state, GX_SINK_HELD);
     assert_int_equal(ends[0].answers[GX_ANSWER_HELD], 1);
+}
+
+static uint64_t link_counter(uint32_t end, enum gx_link_counter counter)
+{
+    return ends[end].counters.link[1 - end][counter];
+}
+
+static void shards_wait_while_the_path_is_too_small_and_go_on_after(void **state)
+{
+    uint64_t shards;
+
+    (void)state;
+    ends[0].mtu = 1436;
+    send_it();
+    run(20000 * MS);
+    assert_int_equal(ends[0].paths[GX_PATH_LOSING], 1);
+    assert_int_equal(ends[0].paths[GX_PATH_SMALL], 1);
+    assert_int_equal(ends[0].carries, 1436);
+    assert_int_equal(link_counter(0, GX_LINK_path_short), 1);
+    assert_int_equal(link_counter(0, GX_LINK_path_bytes), 1436);
+    assert_int_equal(link_counter(0, GX_LINK_path_needs_bytes), 1484);
+    assert_int_equal(link_counter(0, GX_LINK_up), 1);
+    /* The other way is whole, and its end knows of ours. */
+    assert_int_equal(link_counter(1, GX_LINK_path_short), 0);
+    assert_int_equal(link_counter(1, GX_LINK_path_back_bytes), 1436);
+    assert_int_equal(ends[1].paths[GX_PATH_LOSING] + ends[1].paths[GX_PATH_SMALL], 0);
+    shards = link_counter(0, GX_LINK_sent_data_shards_total) +
+             link_counter(0, GX_LINK_sent_parity_shards_total);
+    run(5000 * MS);
+    assert_int_equal(link_counter(0, GX_LINK_sent_data_shards_total) +
+                         link_counter(0, GX_LINK_sent_parity_shards_total),
+                     shards);
+    assert_int_equal(sink.state, GX_SINK_OPEN);
+    ends[0].mtu = 0;
+    run(1000 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+    assert_memory_equal(staging, bytes, BYTES);
+    assert_int_equal(ends[0].paths[GX_PATH_WHOLE], 1);
+    assert_int_equal(link_counter(0, GX_LINK_path_short), 0);
+    assert_int_equal(link_counter(0, GX_LINK_path_bytes), 0);
+    assert_int_equal(link_counter(1, GX_LINK_path_back_bytes), 0);
+}
+
+static void a_path_too_small_for_the_way_back_does_not_stop_a_transfer(void **state)
+{
+    (void)state;
+    ends[1].mtu = 1300;
+    run(20000 * MS);
+    assert_int_equal(link_counter(1, GX_LINK_path_bytes), 1300);
+    send_it();
+    run(100 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+}
+
+static void a_peer_of_an_earlier_release_gets_its_shards(void **state)
+{
+    (void)state;
+    ends[1].deaf_to_paths = true;
+    gx_links_destroy(ends[0].links);
+    end_start(0, 1001);
+    run(20000 * MS);
+    assert_int_equal(ends[0].paths[GX_PATH_LOSING], 0);
+    send_it();
+    run(100 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+}
+
+static void another_gxd_of_our_name_is_told(void **state)
+{
+    (void)state;
+    gx_links_destroy(ends[1].links);
+    end_start(1, 2001);
+    gx_links_destroy(ends[1].links);
+    snprintf(ends[1].config.names[1], GX_NAME_MAX, "s0");
+    snprintf(ends[1].config.names[0], GX_NAME_MAX, "s1");
+    ends[1].links = gx_links_create(&ends[1].config, &ops, &ends[1], now);
+    run(2000 * MS);
+    assert_true(ends[0].own_names > 0);
+    assert_int_equal(ends[0].own_name_at, 1);
+    assert_int_equal(ends[0].counters.site[GX_SITE_own_name_hellos_total], ends[0].own_names);
+}
+
+static void our_own_hello_that_comes_back_is_nobody_else(void **state)
+{
+    struct gx_packet packets[16];
+    uint32_t hellos = 0;
+
+    (void)state;
+    for (uint64_t end = now + 3000 * MS; now < end; now += MS)
+        for (uint32_t p = gx_links_tx(ends[0].links, now, packets, 16); p-- > 0;) {
+            uint8_t copy[GX_HEADER_BYTES + SHARD];
+            struct gx_addr from = {{1}};
+
+            memcpy(copy, packets[p].header, GX_HEADER_BYTES);
+            if (packets[p].payload_bytes > 0)
+                memcpy(copy + GX_HEADER_BYTES, packets[p].payload, packets[p].payload_bytes);
+            hellos += (copy[0] & 15) == GX_TYPE_HELLO;
+            gx_links_rx(ends[0].links, now, &from, copy,
+                        GX_HEADER_BYTES + packets[p].payload_bytes);
+            gx_links_release(ends[0].links, packets[p].owner);
+        }
+    assert_true(hellos > 0);
+    assert_int_equal(ends[0].own_names, 0);
 }
 
 static void state_messages_arrive(void **state)
@@ -449,19 +613,38 @@ static void address_follows_the_newest_packet_only(void **state)
 #name "_psk", name, setup_psk, teardown, NULL                                              \
     }
 
+/* Parts belong to the worker of their lane alone. */
+static void a_part_of_another_lane_is_dropped(void **state)
+{
+    (void)state;
+    wanted.part = 1;
+    wanted.parts = 2;
+    assert_non_null(send_it());
+    run(20 * MS);
+    assert_int_equal(sink.state, GX_SINK_FREE);
+    assert_true(ends[1].counters.link[0][GX_LINK_drop_message_total] > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_part_of_another_lane_is_dropped),
         TEST(sessions_come_up_with_each_others_incarnation),
         TEST(transfer_is_held_and_everything_let_go),
         TEST(source_counts_packets_in_the_port),
         TEST(not_ready_waits_and_goes_on_when_told),
         TEST(final_answers_end_the_send),
+        TEST(late_copies_of_an_open_get_its_final_answer),
         TEST(bytes_of_another_digest_are_answered_bad),
         TEST(stopped_send_gets_no_upcall),
         TEST(stopped_sink_is_asked_about_anew),
         TEST(restarted_peer_ends_sends_as_not_needed),
         TEST(silent_link_makes_a_new_session_and_goes_on),
+        TEST(shards_wait_while_the_path_is_too_small_and_go_on_after),
+        TEST(a_path_too_small_for_the_way_back_does_not_stop_a_transfer),
+        TEST(a_peer_of_an_earlier_release_gets_its_shards),
+        TEST(another_gxd_of_our_name_is_told),
+        TEST(our_own_hello_that_comes_back_is_nobody_else),
         TEST(state_messages_arrive),
         TEST(slots_and_records_are_bounded),
         TEST(idle_links_wake_seldom_and_stay_up),

@@ -25,11 +25,11 @@ static int setup(void **state)
 
     (void)state;
     gx_recv_init(&recv_);
-    tables = malloc(gx_sink_table_bytes(open.bytes, SHARD, 2));
+    tables = malloc(gx_sink_table_bytes(open.bytes, SHARD, 2, 1));
     staging = malloc(gx_sink_staging_bytes(open.bytes, SHARD));
     gx_fec_init();
     scratch = aligned_alloc(64, gx_fec_scratch_bytes(SHARD));
-    gx_sink_init(&sink, open.bytes, SHARD, 2, tables, staging);
+    gx_sink_init(&sink, open.bytes, SHARD, 2, 1, tables, staging);
     assert_true(gx_sink_open(&sink, &open));
     return 0;
 }
@@ -50,7 +50,7 @@ static void place(uint32_t block, uint32_t row)
         .block = block, .shard = (uint8_t)row, .k = 2, .payload_bytes = SHARD};
     uint32_t rebuilt;
 
-    gx_sink_place(&sink, &header, payload, scratch, &rebuilt, 1);
+    gx_part_place(&sink.parts[0], &header, payload, scratch, &rebuilt);
 }
 
 static struct gx_feedback_entry entry_of(size_t room, uint16_t expected_count)
@@ -72,7 +72,7 @@ static void lacks_run_from_the_first_incomplete_to_the_last_touched(void **state
     struct gx_feedback_entry entry;
 
     (void)state;
-    gx_recv_add(&recv_, &sink.open, &sink);
+    gx_recv_add(&recv_, &sink.open, &sink.parts[0]);
     place(0, 0);
     place(0, 1);
     place(2, 0);
@@ -91,7 +91,7 @@ static void what_does_not_fit_comes_in_the_next(void **state)
     struct gx_feedback_entry entry;
 
     (void)state;
-    gx_recv_add(&recv_, &sink.open, &sink);
+    gx_recv_add(&recv_, &sink.open, &sink.parts[0]);
     place(49, 0);
     entry = entry_of(GX_FEEDBACK_ENTRY_BYTES + 30, 1);
     assert_int_equal(entry.first, 0);
@@ -134,9 +134,9 @@ static void more_entries_than_fit_take_turns(void **state)
 
         open.transfer = i;
         open.key.round = i;
-        assert_non_null(gx_recv_add(&recv_, &open, &sink));
+        assert_non_null(gx_recv_add(&recv_, &open, &sink.parts[0]));
     }
-    assert_null(gx_recv_add(&recv_, &sink.open, &sink));
+    assert_null(gx_recv_add(&recv_, &sink.open, &sink.parts[0]));
     for (uint32_t i = 0; i < GX_INCOMING_MAX; i++)
         seen |= 1u << entry_of(GX_FEEDBACK_ENTRY_BYTES + 5, 1).transfer;
     assert_int_equal(seen, (1u << GX_INCOMING_MAX) - 1);
@@ -144,15 +144,17 @@ static void more_entries_than_fit_take_turns(void **state)
 
 static void transfers_are_found_by_id_and_by_key(void **state)
 {
-    struct gx_incoming *incoming = gx_recv_add(&recv_, &sink.open, &sink);
-    struct gx_key other = sink.open.key;
+    struct gx_incoming *incoming = gx_recv_add(&recv_, &sink.open, &sink.parts[0]);
+    struct gx_open other = sink.open, part = sink.open;
 
     (void)state;
-    other.round++;
+    other.key.round++;
+    part.part++;
     assert_ptr_equal(gx_recv_find(&recv_, 9), incoming);
     assert_null(gx_recv_find(&recv_, 8));
-    assert_ptr_equal(gx_recv_find_key(&recv_, &sink.open.key), incoming);
+    assert_ptr_equal(gx_recv_find_key(&recv_, &sink.open), incoming);
     assert_null(gx_recv_find_key(&recv_, &other));
+    assert_null(gx_recv_find_key(&recv_, &part));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

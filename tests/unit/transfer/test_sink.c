@@ -35,11 +35,11 @@ static int setup(void **state)
     opened.shard_bytes = SHARD;
     opened.k_max = 64;
     gx_digest_bytes(GX_XXH3, bytes, BYTES, &opened.digest);
-    tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64));
+    tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64, 1));
     staging = malloc(gx_sink_staging_bytes(BYTES, SHARD));
     scratch = aligned_alloc(64, gx_fec_scratch_bytes(SHARD));
     memset(staging, 0xee, gx_sink_staging_bytes(BYTES, SHARD));
-    gx_sink_init(&sink, BYTES, SHARD, 64, tables, staging);
+    gx_sink_init(&sink, BYTES, SHARD, 64, 1, tables, staging);
     assert_true(gx_sink_open(&sink, &opened));
     return 0;
 }
@@ -57,8 +57,10 @@ static uint32_t last_rebuilt;
 
 static enum gx_sink_effect place(uint32_t block, uint32_t row)
 {
-    uint32_t k = gx_layout_k(&sink.layout, block), first = gx_layout_first(&sink.layout, block);
+    uint32_t k = gx_layout_k(&sink.parts[0].layout, block),
+             first = gx_layout_first(&sink.parts[0].layout, block);
     const uint8_t *data[GX_K_SMALL];
+    enum gx_sink_effect effect;
     uint8_t payload[SHARD];
     struct gx_header header = {
         .block = block, .shard = (uint8_t)row, .k = (uint8_t)k, .payload_bytes = SHARD};
@@ -69,16 +71,19 @@ static enum gx_sink_effect place(uint32_t block, uint32_t row)
         memcpy(payload, data[row], SHARD);
     else
         gx_fec_row(k, row, data, SHARD, payload);
-    if (row < k && first + row == sink.layout.shard_count - 1)
-        header.payload_bytes = (uint16_t)((sink.layout.bytes - 1) % SHARD + 1);
-    return gx_sink_place(&sink, &header, payload, scratch, &last_rebuilt, 42);
+    if (row < k && first + row == sink.parts[0].layout.shard_count - 1)
+        header.payload_bytes = (uint16_t)((sink.parts[0].layout.bytes - 1) % SHARD + 1);
+    effect = gx_part_place(&sink.parts[0], &header, payload, scratch, &last_rebuilt);
+    if (gx_part_is_complete(&sink.parts[0]))
+        gx_sink_finish(&sink, &sink.parts[0], 42);
+    return effect;
 }
 
 static void data_alone_is_held_and_decodes_nothing(void **state)
 {
     (void)state;
-    for (uint32_t block = 0; block < sink.layout.block_count; block++)
-        for (uint32_t row = 0; row < gx_layout_k(&sink.layout, block); row++) {
+    for (uint32_t block = 0; block < sink.parts[0].layout.block_count; block++)
+        for (uint32_t row = 0; row < gx_layout_k(&sink.parts[0].layout, block); row++) {
             assert_int_equal(sink.state, GX_SINK_OPEN);
             assert_int_equal(place(block, row), GX_SINK_PLACED);
             assert_int_equal(last_rebuilt, 0);
@@ -96,7 +101,7 @@ static void any_rows_in_any_order_rebuild_the_bytes(void **state)
 
         assert_true(gx_sink_open(&sink, &opened));
         while (sink.state == GX_SINK_OPEN) {
-            uint32_t block = (uint32_t)(gx_random_u64(&rng) % sink.layout.block_count);
+            uint32_t block = (uint32_t)(gx_random_u64(&rng) % sink.parts[0].layout.block_count);
 
             place(block, (uint32_t)(gx_random_u64(&rng) % 256));
             rebuilt += last_rebuilt;
@@ -109,14 +114,14 @@ static void any_rows_in_any_order_rebuild_the_bytes(void **state)
 
 static void parity_gives_way_to_the_data_in_whose_place_it_waits(void **state)
 {
-    uint32_t k = gx_layout_k(&sink.layout, 0);
+    uint32_t k = gx_layout_k(&sink.parts[0].layout, 0);
 
     (void)state;
     for (uint32_t row = k; row < k + 10; row++)
         assert_int_equal(place(0, row), GX_SINK_PLACED);
     for (uint32_t row = 0; row < k - 10; row++)
         assert_int_equal(place(0, row), GX_SINK_PLACED);
-    assert_int_equal(gx_sink_lack(&sink, 0), 0);
+    assert_int_equal(gx_part_lack(&sink.parts[0], 0), 0);
     assert_int_equal(last_rebuilt, 10);
     assert_memory_equal(staging, bytes, k * SHARD);
 }
@@ -128,23 +133,25 @@ static void second_arrival_of_a_row_changes_nothing(void **state)
     assert_int_equal(place(1, 3), GX_SINK_DUPLICATE);
     assert_int_equal(place(1, 255), GX_SINK_PLACED);
     assert_int_equal(place(1, 255), GX_SINK_DUPLICATE);
-    assert_int_equal(gx_sink_lack(&sink, 1), gx_layout_k(&sink.layout, 1) - 2);
+    assert_int_equal(gx_part_lack(&sink.parts[0], 1), gx_layout_k(&sink.parts[0].layout, 1) - 2);
 }
 
 static void shards_that_do_not_fit_are_malformed(void **state)
 {
     uint8_t payload[2 * SHARD] = {0};
-    struct gx_header good = {
-        .block = 0, .shard = 0, .k = (uint8_t)gx_layout_k(&sink.layout, 0), .payload_bytes = SHARD};
+    struct gx_header good = {.block = 0,
+                             .shard = 0,
+                             .k = (uint8_t)gx_layout_k(&sink.parts[0].layout, 0),
+                             .payload_bytes = SHARD};
     struct gx_header bad[] = {good, good, good, good};
 
     (void)state;
-    bad[0].block = sink.layout.block_count;
+    bad[0].block = sink.parts[0].layout.block_count;
     bad[1].k++;
     bad[2].payload_bytes--;
     bad[3].payload_bytes = 2 * SHARD;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal(gx_sink_place(&sink, &bad[i], payload, scratch, &last_rebuilt, 1),
+        assert_int_equal(gx_part_place(&sink.parts[0], &bad[i], payload, scratch, &last_rebuilt),
                          GX_SINK_MALFORMED);
 }
 
@@ -152,8 +159,8 @@ static void other_bytes_than_the_digest_names_are_bad(void **state)
 {
     (void)state;
     bytes[100] ^= 1;
-    for (uint32_t block = 0; block < sink.layout.block_count; block++)
-        for (uint32_t row = 0; row < gx_layout_k(&sink.layout, block); row++)
+    for (uint32_t block = 0; block < sink.parts[0].layout.block_count; block++)
+        for (uint32_t row = 0; row < gx_layout_k(&sink.parts[0].layout, block); row++)
             place(block, row);
     assert_int_equal(sink.state, GX_SINK_BAD);
 }
@@ -175,8 +182,8 @@ static enum gx_sink_state state_of_values(uint64_t bad, bool check)
     assert_true(gx_sink_open(&sink, &opened));
     if (check)
         gx_sink_check(&sink, count);
-    for (uint32_t block = 0; block < sink.layout.block_count; block++)
-        for (uint32_t row = 1; row <= gx_layout_k(&sink.layout, block); row++)
+    for (uint32_t block = 0; block < sink.parts[0].layout.block_count; block++)
+        for (uint32_t row = 1; row <= gx_layout_k(&sink.parts[0].layout, block); row++)
             place(block, row); /* the first data shard is rebuilt */
     return sink.state;
 }
@@ -192,13 +199,13 @@ static void a_value_that_is_not_finite_is_bad_where_it_is_checked(void **state)
 static void progress_is_told_by_below_and_touched(void **state)
 {
     (void)state;
-    for (uint32_t row = 0; row < gx_layout_k(&sink.layout, 0); row++)
+    for (uint32_t row = 0; row < gx_layout_k(&sink.parts[0].layout, 0); row++)
         place(0, row);
-    assert_int_equal(sink.blocks_below, 1);
-    assert_int_equal(sink.blocks_touched, 1);
+    assert_int_equal(sink.parts[0].blocks_below, 1);
+    assert_int_equal(sink.parts[0].blocks_touched, 1);
     place(2, 200);
-    assert_int_equal(sink.blocks_below, 1);
-    assert_int_equal(sink.blocks_touched, 3);
+    assert_int_equal(sink.parts[0].blocks_below, 1);
+    assert_int_equal(sink.parts[0].blocks_touched, 3);
 }
 
 static void opens_that_exceed_the_tables_are_refused(void **state)
@@ -220,6 +227,57 @@ static void opens_that_exceed_the_tables_are_refused(void **state)
     assert_true(gx_sink_open(&sink, &open));
 }
 
+/* Pieces that end one part and begin the next are hashed last, those of a single part as its blocks complete. */
+static void parts_in_any_order_make_the_whole(void **state)
+{
+    static uint8_t whole[500 * 1024 + 7];
+    struct gx_open open = {.transfer = 1, .bytes = sizeof whole, .shard_bytes = 1024, .k_max = 64};
+    void *part_tables = malloc(gx_sink_table_bytes(sizeof whole, 1024, 64, 8));
+    uint8_t *part_staging = malloc(gx_sink_staging_bytes(sizeof whole, 1024));
+    void *part_scratch = aligned_alloc(64, gx_fec_scratch_bytes(1024));
+    struct gx_sink parted;
+    uint32_t rebuilt;
+
+    (void)state;
+    gx_random_fill(&rng, whole, sizeof whole);
+    gx_digest_bytes(GX_XXH3, whole, sizeof whole, &open.digest);
+    gx_sink_init(&parted, sizeof whole, 1024, 64, 8, part_tables, part_staging);
+    for (open.parts = 1; open.parts <= 8; open.parts++) {
+        memset(part_staging, 0, sizeof whole);
+        assert_true(gx_sink_open(&parted, &open));
+        for (uint32_t p = open.parts; p-- > 0;) {
+            struct gx_part *part = &parted.parts[p];
+            struct gx_header header = {0};
+
+            for (uint32_t shard = 0; shard < part->layout.shard_count; shard++) {
+                uint64_t at = part->start + 1024ull * shard;
+
+                header.block = gx_layout_block_of(&part->layout, shard);
+                header.shard = (uint8_t)(shard - gx_layout_first(&part->layout, header.block));
+                header.k = (uint8_t)gx_layout_k(&part->layout, header.block);
+                header.payload_bytes =
+                    (uint16_t)(sizeof whole - at < 1024 ? sizeof whole - at : 1024);
+                assert_false(gx_part_is_complete(part));
+                assert_int_equal(gx_part_place(part, &header, whole + at, part_scratch, &rebuilt),
+                                 GX_SINK_PLACED);
+            }
+            assert_true(gx_part_is_complete(part));
+            assert_int_equal(gx_sink_finish(&parted, part, 5), p == 0);
+            assert_false(gx_sink_finish(&parted, part, 6));
+        }
+        assert_int_equal(parted.state, GX_SINK_HELD);
+        assert_memory_equal(part_staging, whole, sizeof whole);
+    }
+    open.parts = 9;
+    assert_false(gx_sink_open(&parted, &open));
+    open.parts = 8;
+    open.bytes = 7 * 1024;
+    assert_false(gx_sink_open(&parted, &open));
+    free(part_tables);
+    free(part_staging);
+    free(part_scratch);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -234,6 +292,7 @@ int main(void)
         TEST(a_value_that_is_not_finite_is_bad_where_it_is_checked),
         TEST(progress_is_told_by_below_and_touched),
         TEST(opens_that_exceed_the_tables_are_refused),
+        TEST(parts_in_any_order_make_the_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

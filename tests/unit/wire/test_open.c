@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "wire/header.h"
 #include "wire/open.h"
 
 static struct gx_open sample(void)
@@ -23,6 +24,8 @@ static struct gx_open sample(void)
                            .digest_kind = GX_BLAKE2B,
                            .k_max = 128,
                            .shard_bytes = 1408,
+                           .part = 6,
+                           .parts = 7,
                            .offered_ns = 987654321};
 
     memset(open.base.b, 0x11, sizeof open.base.b);
@@ -47,6 +50,8 @@ static void parse_gives_back_what_was_built(void **state)
     assert_int_equal(parsed.digest_kind, open.digest_kind);
     assert_int_equal(parsed.k_max, open.k_max);
     assert_int_equal(parsed.shard_bytes, open.shard_bytes);
+    assert_int_equal(parsed.part, open.part);
+    assert_int_equal(parsed.parts, open.parts);
     assert_int_equal(parsed.offered_ns, open.offered_ns);
     assert_memory_equal(&parsed.base, &open.base, sizeof open.base);
     assert_memory_equal(&parsed.digest, &open.digest, sizeof open.digest);
@@ -86,6 +91,8 @@ static void fields_out_of_range_are_refused(void **state)
     REFUSES(open.digest_kind = GX_DIGEST_KIND_COUNT);
     REFUSES(open.k_max = 0);
     REFUSES(open.k_max = 129);
+    REFUSES(open.part = 7);
+    REFUSES(open.parts = GX_WORKERS_MAX + 1);
     REFUSES(open.shard_bytes = 0);
     REFUSES(open.shard_bytes = 1400);
 }

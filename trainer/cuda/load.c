@@ -1,0 +1,35 @@
+#include "cuda/load.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cuda/dev.h"
+
+static void *load_from(const char *folder, const char *subfolder, const char *name)
+{
+    char path[PATH_MAX];
+    if (!folder || snprintf(path, sizeof(path), "%s/%s/%s", folder, subfolder, name) >= PATH_MAX)
+        return NULL;
+    return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
+void *gx_load(const char *const *names, const char *what)
+{
+    for (const char *const *name = names; *name; name++) {
+        void *object = dlopen(*name, RTLD_NOW | RTLD_LOCAL);
+        if (!object)
+            object = load_from(getenv("CUDA_HOME"), "lib64", *name);
+        if (!object)
+            object = load_from("/usr/local/cuda", "lib64", *name);
+        if (object)
+            return object;
+    }
+    gx_dev_fail(-ENOENT,
+                "%s was not found (nor an older one): install %s, and name its folder in "
+                "LD_LIBRARY_PATH",
+                names[0], what);
+    return NULL;
+}
