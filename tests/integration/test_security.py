@@ -6,7 +6,7 @@ import stat
 import sys
 
 import gxtest
-from gxtest import Lab, check, program, remark, run, wait_until
+from gxtest import Lab, check, once, program, remark, run, wait_until
 from test_packets import HEADER_BYTES, HELLO, SHARD, Target, kind_of
 
 CHUNK = 16
@@ -131,6 +131,7 @@ def test_killed_gxd_comes_back():
             check(len(gxtest.report_of(perf)["rounds"]) > 0, "no rounds")
 
 
+@once
 def test_key_files_that_will_not_do():
     with Lab("a", "b", start=False) as lab:
         a = lab.sites[0]
@@ -149,6 +150,7 @@ def test_key_files_that_will_not_do():
         check(gxd.wait(10) == 2 and key in gxd.err(), gxd.err())
 
 
+@once
 def test_generated_key_warns_of_an_open_file():
     with Lab("a", start=False) as lab:
         path = lab.path("open")
