@@ -36,7 +36,7 @@ struct gx_trainer {
 enum gx_order_type {
     GX_ORDER_ATTACH,
     GX_ORDER_DETACH,
-    GX_ORDER_YIELD, /* of a trainer that has gone: its name or its memory is wanted */
+    GX_ORDER_YIELD,      /* of a trainer that has gone: its name or its memory is wanted */
     GX_ORDER_JOURNALLED, /* the entry `sequence` is durable */
     GX_ORDER_LEAVE,
     GX_ORDER_REWIND,

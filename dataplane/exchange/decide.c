@@ -91,9 +91,9 @@ static void base_find(const struct gx_coordinator *c, struct gx_coordinator_run 
         f->base = f->start_state;
         f->base_known = true;
     } else if (run->started && (f->decided > 0 || all_published(c, f))) {
-        f->base_known = gx_decide_majority(f, f->present, f->decided, &f->base) != 0 ||
-                        (f->decided > 0 &&
-                         gx_decide_majority(f, f->serving, f->decided, &f->base) != 0);
+        f->base_known =
+            gx_decide_majority(f, f->present, f->decided, &f->base) != 0 ||
+            (f->decided > 0 && gx_decide_majority(f, f->serving, f->decided, &f->base) != 0);
     }
 }
 

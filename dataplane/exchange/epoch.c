@@ -56,8 +56,8 @@ static bool last_state_lives(const struct gx_coordinator *c, const struct gx_coo
         if (r->applied == f->decided &&
             (!at_start || run->epoch == 1 || gx_digest_equal(&r->state, &f->start_state)))
             return true;
-        if (kept && f->present >> j & 1 && !(r->flags & GX_REPORT_BEHIND) && r->applied + 1 == f->decided &&
-            gx_digest_equal(&r->state, &f->records[0].base))
+        if (kept && f->present >> j & 1 && !(r->flags & GX_REPORT_BEHIND) &&
+            r->applied + 1 == f->decided && gx_digest_equal(&r->state, &f->records[0].base))
             return true;
     }
     return false;

@@ -489,8 +489,7 @@ void gx_site_report(const struct gx_exchange *ex, const struct gx_run *run,
     bool fetching = f->fetch.state >= GX_FETCH_OPEN;
     p->flags =
         (uint8_t)((run->trainer ? GX_REPORT_TRAINER : 0) | (ex->leaving ? GX_REPORT_LEAVING : 0) |
-                  (f->behind ? GX_REPORT_BEHIND : 0) |
-                  (f->has_state ? GX_REPORT_STATE : 0) |
+                  (f->behind ? GX_REPORT_BEHIND : 0) | (f->has_state ? GX_REPORT_STATE : 0) |
                   (fetching ? GX_REPORT_FETCHING : 0));
     p->applied = f->applied;
     p->state = f->state;

@@ -107,7 +107,8 @@ void sim_trainer_train(struct sim_world *world, struct sim_trainer *trainer, uin
         sim_trainer_phase(world, at, SIM_DONE);
         sim_trainer_look(world, trainer, trainer->life);
         if (world->params.trainers_end)
-            turn_at(world, trainer, fragment, world->now_ns + sim_below(&world->random, 5 * SIM_MS));
+            turn_at(world, trainer, fragment,
+                    world->now_ns + sim_below(&world->random, 5 * SIM_MS));
         return;
     }
     sim_trainer_phase(world, at, SIM_TRAIN);
