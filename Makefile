@@ -240,7 +240,7 @@ bytes: $(B)/tests/bytes/bytes
 # ---- rules ----
 
 .PHONY: gpu-build test-gpu test-gpu-site gpu-resources
-.PHONY: all build tests bytes unit-build deps deps-lint demo test unit sim integration mutants bench lint format \
+.PHONY: all build tests bytes unit-build deps deps-lint demo test unit sim integration mutants bench bench-parts lint format \
         dist install uninstall clean help parts FORCE
 
 all: build parts ## build everything into build/ (the default)
@@ -390,7 +390,13 @@ gpu-resources: ## registers, shared memory and spills of each kernel, for each o
 mutants: deps ## apply each patch of tests/mutants/ and show that the simulator catches it
 	@tests/mutants/run.sh
 
-bench: deps ## measure; asserts nothing
+# What is compared with is optional: without it the page says so.
+bench: deps ## gx beside TCP, SRT, UDT, uftp and the bound: docs/benchmarks.md; QUICK=1, FULL=1, CELLS="256KB versus sim"
+	@tests/deps.sh bench || echo 'make bench: goes on without them'
+	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
+	@GX_BIN='$(abspath $(B))/bin' QUICK='$(QUICK)' FULL='$(FULL)' CELLS='$(CELLS)' $(PYTHON) tests/bench/matrix.py
+
+bench-parts: deps ## measure the parts: ports beside testpmd, copies, idle and wake; asserts nothing
 	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build tests
 	@B=$(B) $(PYTHON) tests/run.py bench
 
@@ -438,7 +444,7 @@ install: build dist ## into $(DESTDIR)$(PREFIX)
 	$(if $(MPI_SO),install -m 755 $(MPI_SO) $(DESTDIR)$(PREFIX)/lib)
 	ln -sf libgx.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libgx.so
 	install -m 644 dataplane/api/gx.h dataplane/api/errors.def $(DESTDIR)$(PREFIX)/include
-	install -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/gx
+	install -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md docs/*.svg) $(DESTDIR)$(PREFIX)/share/doc/gx
 	$(if $(wildcard docs/examples/*),install -m 644 $(wildcard docs/examples/*) $(DESTDIR)$(PREFIX)/share/doc/gx/examples)
 	install -m 644 $(filter %.1,$(DIST)) $(DESTDIR)$(MANDIR)/man1
 	install -m 644 $(filter %.8,$(DIST)) $(DESTDIR)$(MANDIR)/man8

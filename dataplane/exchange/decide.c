@@ -101,6 +101,8 @@ static bool site_behind(const struct gx_coordinator_run *run,
                         const struct gx_coordinator_fragment *f, uint32_t site)
 {
     const struct gx_report *r = gx_decide_report(f, site);
+    if (r->epoch == 0)
+        return false; /* it has just come, and has not heard of the run's epoch yet */
     if (r->flags & (GX_REPORT_BEHIND | GX_REPORT_FETCHING) || r->epoch != run->epoch)
         return true;
     if (!(r->flags & GX_REPORT_STATE))

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Rounds between real gxds through gx-wan: results checked by gx-perf at every site, formats, sites, two runs at once."""
+import os
 import sys
+import tempfile
 
 import gxtest
 from gxtest import Lab, check
@@ -148,6 +150,32 @@ def test_a_site_that_offers_nothing_receives_all_the_same():
         report = gxtest.report_of(listening)
         check(report["left_out_rounds"] == 3 and report["checked_rounds"] == 3, "report %s" % report)
         check(all(r["cohort"] == ["a"] and r["held_seconds"] > 0 for r in report["rounds"]), "rounds %s" % report["rounds"])
+
+
+def test_a_report_tells_what_the_link_allowed():
+    """With gx-wan's slot log each round has the loss that the link made in it; the page holds that, rate and busy share."""
+    with tempfile.TemporaryDirectory(prefix="gx-slots-") as folder:
+        slots, page = os.path.join(folder, "slots"), os.path.join(folder, "page.md")
+        wan = ["--rate", "200Mbit", "--delay", "25ms", "--burst", "0.005,0.05,1", "--slots", slots]
+        with Lab("a", "b", wan=wan) as lab:
+            options = ["--bytes", "2M", "--rounds", "4", "--interval", "400ms", *LINK, "--link-loss", "0.09",
+                       "--realised", slots]
+            perfs = [lab.sites[0].perf("r", *options, "--report", page), lab.sites[1].perf("r", *options)]
+            reports = [gxtest.report_of(perf) for perf in perfs]
+            path = {(p["from"], p["to"]): p["path"] for p in lab.wan_counters()["paths"]}
+        with open(page) as f:
+            text = f.read()
+    for i, report in enumerate(reports):
+        losses = [r["link_loss"] for r in report["rounds"]]
+        check(all(loss is not None and 0 <= loss < 0.7 for loss in losses), "losses %s" % losses)
+        check(max(losses) > 0, "no burst in 5,600 packets; the link lost %s" % path[(1 - i, i)]["dropped"])
+        check(len(set(losses)) > 1, "every round the same: %s" % losses)
+        check(report["transfer_ratio_realised_p50"] > 0.9, "ratio %s" % report["transfer_ratio_realised_p50"])
+        check(report["due_seconds_p50"] > 0 and report["rounds"][0]["due_seconds"] > 0, "since due %s" % report)
+        check(len(report["workers"]) == 1 and 0 < report["workers"][0]["busy_share"] < 1.1, "%s" % report["workers"])
+        check(report["workers"][0]["received_bps"] > report["goodput_bps"] > 0, "rates %s" % report["workers"])
+    for part in ("| transfer / realised |", "| round since due, s |", "% of a core |", "due every 0.4 s"):
+        check(part in text, "no '%s' in:\n%s" % (part, text))
 
 
 if __name__ == "__main__":

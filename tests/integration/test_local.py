@@ -40,6 +40,7 @@ def rounds(*options, shard_bytes=1408, **keywords):
         check(worker["copied_bytes"] <= sent_again, "copied %s" % worker)
         check(worker["sent_payload_bytes"] >= 4000 * shard_bytes, "sent in place %s" % worker)
         check(worker["cpu_seconds"] > 0 and sum(worker["stage_seconds"].values()) > 0, "time %s" % worker)
+        check(set(result["stage_cycles_per_byte"]) == set(worker["stage_seconds"]), "cycles %s" % result)
         if not sent_again:
             check(result["copied_bytes_per_sent_byte"] == 0, "copied per sent byte %s" % result)
     check(result["shard_bytes"] == shard_bytes, "shards of %s" % result["shard_bytes"])

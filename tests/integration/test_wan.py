@@ -224,6 +224,31 @@ def test_bursts():
     check(path["dropped"]["burst"] == 5000 - len(got), "%s" % path["dropped"])
     check(0.05 < path["loss"] < 0.14, "loss %s, expected about 0.091" % path["loss"])
     check(3.5 < path["mean_burst_packets"] < 6.5, "mean burst %s" % path["mean_burst_packets"])
+    runs = sum(path["bursts"].values())
+    check(abs(path["mean_burst_packets"] * runs - path["dropped"]["burst"]) < 0.5, "histogram %s" % path["bursts"])
+    check(path["bursts"]["1"] < 0.35 * runs, "runs of one packet, expected a fifth: %s" % path["bursts"])
+
+
+def test_slots():
+    """What the slot log says, summed, is what the counters say, and lies in the time when it was sent."""
+    with tempfile.TemporaryDirectory(prefix="gx-slots-") as folder:
+        path = os.path.join(folder, "slots")
+        with Wan("--rate", "100Mbit", "--burst", "0.02,0.2,1", "--slots", path) as wan:
+            first = time.monotonic()
+            wan.exchange(2000)
+            last = time.monotonic()
+            counted = path_counters(wan.stop())
+        with open(path) as f:
+            title, *lines = f.read().splitlines()
+    check(title.startswith("gx-wan slots 1:"), title)
+    rows = [tuple(map(int, line.split())) for line in lines]
+    check(all(row[1:3] == (0, 1) for row in rows), "another path than 0 to 1")
+    check([row[0] for row in rows] == sorted(set(row[0] for row in rows)), "not one line a millisecond, in order")
+    check(1e3 * first - 1 <= rows[0][0] and rows[-1][0] <= 1e3 * last, "not within %f to %f: %s, %s" % (
+        first, last, rows[0], rows[-1]))
+    sums = [sum(row[i] for row in rows) for i in range(3, 7)]
+    check(sums == [counted["packets"], counted["bytes"], counted["dropped"]["burst"],
+                   counted["bytes"] - counted["delivered_bytes"]], "%s, but %s" % (sums, counted))
 
 
 def test_duplicates():

@@ -113,10 +113,17 @@ def test_paths_have_their_own_delay():
 
 def test_losses_are_as_configured():
     count, p = 2000, 0.1
-    with Bridge("ab", "--path", "a:b", "loss=10%") as bridge:
-        bridge.ping("a", "b", count=3)
-        received, _ = bridge.ping("a", "b", count=count, interval=0.0005)
-        path = path_of(bridge.counters(), 0, 1)
+    with tempfile.TemporaryDirectory(prefix="gx-slots-") as folder:
+        slots = os.path.join(folder, "slots")
+        with Bridge("ab", "--path", "a:b", "loss=10%", "--slots", slots) as bridge:
+            bridge.ping("a", "b", count=3)
+            received, _ = bridge.ping("a", "b", count=count, interval=0.0005)
+            path = path_of(bridge.counters(), 0, 1)
+        with open(slots) as f:
+            rows = [tuple(map(int, line.split())) for line in f.read().splitlines()[1:]]
+    rows = [row for row in rows if row[1:3] == (0, 1)]
+    check([sum(row[i] for row in rows) for i in (3, 5)] == [path["packets"], path["dropped"]["loss"]],
+          "the slot log differs from %s" % path)
     sigma = (count * p * (1 - p)) ** 0.5
     remark("%d of %d pings lost" % (count - received, count))
     check(abs(count - received - count * p) < 5 * sigma, "%d of %d lost" % (count - received, count))

@@ -4,6 +4,7 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <rte_cycles.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -252,7 +253,7 @@ static int measure(struct local *l)
 
 static void result_print(struct local *l)
 {
-    struct gx_perf_local result = {.cores = l->cores};
+    struct gx_perf_local result = {.cores = l->cores, .tsc_hz = rte_get_tsc_hz()};
 
     for (uint32_t i = 0; i < SITES; i++) {
         result.reports[i] = &l->sites[i].report;

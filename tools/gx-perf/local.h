@@ -28,6 +28,8 @@ struct gx_perf_work {
 
 struct gx_perf_local {
     uint32_t cores;
+    uint64_t
+        tsc_hz; /* of the clock in which cycles are told: constant, not the core's changing one */
     struct gx_perf_report *reports[GX_PERF_LOCAL_SITES];
     struct gx_perf_work work[GX_PERF_LOCAL_SITES];
 };

@@ -22,7 +22,8 @@ static double goodput_bps(const struct gx_perf_local *local)
 
     for (uint32_t i = 0; i < GX_PERF_LOCAL_SITES; i++) {
         const struct gx_perf_report *r = local->reports[i];
-        double mine = ratio(8 * (double)r->bytes, gx_perf_report_held_seconds(r));
+        double mine =
+            ratio(8 * (double)r->bytes, gx_perf_report_percentile(r, GX_PERF_HELD_SECONDS, 0.5));
 
         if (isnan(bps) || mine < bps)
             bps = mine;
@@ -52,6 +53,15 @@ static double stage_sum(const struct gx_perf_local *local, int stage)
     return local->work[0].stage_seconds[stage] + local->work[1].stage_seconds[stage];
 }
 
+/* Of a stage, per byte of contributions that both sites received. */
+static double cycles_per_byte(const struct gx_perf_local *local, int stage)
+{
+    const struct gx_perf_work *a = &local->work[0], *b = &local->work[1];
+
+    return ratio(stage_sum(local, stage) * (double)local->tsc_hz,
+                 (double)(a->contribution_bytes + b->contribution_bytes));
+}
+
 /* ---- JSON ---- */
 
 static json_t *real_or_null(double value)
@@ -78,6 +88,7 @@ static json_t *work_json(const struct gx_perf_local *local, uint32_t site)
 void gx_perf_local_json(const struct gx_perf_local *local, FILE *out)
 {
     json_t *object = json_object(), *sites = json_array(), *workers = json_array();
+    json_t *cycles = json_object();
 
     json_object_set_new(object, "cores", json_integer(local->cores));
     json_object_set_new(object, "shard_bytes",
@@ -85,6 +96,10 @@ void gx_perf_local_json(const struct gx_perf_local *local, FILE *out)
     json_object_set_new(object, "goodput_bps", real_or_null(goodput_bps(local)));
     json_object_set_new(object, "goodput_bps_per_core", real_or_null(goodput_bps_per_core(local)));
     json_object_set_new(object, "copied_bytes_per_sent_byte", real_or_null(copied_ratio(local)));
+    for (int i = 0; i < GX_PERF_STAGES; i++)
+        json_object_set_new(cycles, stages[i], real_or_null(cycles_per_byte(local, i)));
+    json_object_set_new(object, "stage_cycles_per_byte", cycles);
+    json_object_set_new(object, "tsc_hz", json_integer((json_int_t)local->tsc_hz));
     for (uint32_t i = 0; i < GX_PERF_LOCAL_SITES; i++) {
         json_array_append_new(workers, work_json(local, i));
         json_array_append_new(sites, gx_perf_report_object(local->reports[i]));
@@ -102,7 +117,7 @@ void gx_perf_local_text(const struct gx_perf_local *local, FILE *out)
 {
     char each[GX_UNITS_TEXT_MAX], core[GX_UNITS_TEXT_MAX];
     const struct gx_perf_work *a = &local->work[0], *b = &local->work[1];
-    double sum = 0, kib = (double)(a->contribution_bytes + b->contribution_bytes) / 1024;
+    double sum = 0;
 
     for (uint32_t i = 0; i < GX_PERF_LOCAL_SITES; i++) {
         gx_perf_report_text(local->reports[i], out);
@@ -120,8 +135,8 @@ void gx_perf_local_text(const struct gx_perf_local *local, FILE *out)
               (double)(a->sent_bytes + b->sent_bytes)));
     for (int i = 0; i < GX_PERF_STAGES; i++)
         sum += stage_sum(local, i);
-    fprintf(out, "%-16s%10s%10s%12s\n", "both workers", "s", "share", "ns/KiB");
+    fprintf(out, "%-16s%10s%10s%14s\n", "both workers", "s", "share", "cycles/byte");
     for (int i = 0; i < GX_PERF_STAGES; i++)
-        fprintf(out, "%-16s%10.3f%9.1f%%%12.1f\n", stages[i], stage_sum(local, i),
-                100 * ratio(stage_sum(local, i), sum), ratio(1e9 * stage_sum(local, i), kib));
+        fprintf(out, "%-16s%10.3f%9.1f%%%14.3f\n", stages[i], stage_sum(local, i),
+                100 * ratio(stage_sum(local, i), sum), cycles_per_byte(local, i));
 }

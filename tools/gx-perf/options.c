@@ -26,6 +26,8 @@
     OPTION(mtu, "mtu", "N", "of --local: the largest IP packet, 576 to 9000 (default 1500)")       \
     OPTION(bytes, "bytes", "BYTES", "of a contribution on the wire: 25M (default)")                \
     OPTION(rounds, "rounds", "N", "counted rounds (default 10); one more comes first as warm-up")  \
+    OPTION(interval, "interval", "TIME",                                                           \
+           "a round is due every TIME: 5s; what a late one costs the next ones counts")            \
     OPTION(format, "format", "NAME", "fp32 (default), bf16, int8 or e3m0")                         \
     OPTION(digest, "digest", "NAME", "xxh3 (default) or blake2b")                                  \
     OPTION(no_offer, "no-offer", NULL,                                                             \
@@ -38,6 +40,11 @@
     OPTION(link_fsync, "link-fsync", "TIME",                                                       \
            "the coordinator's fsync, part of a round's bound (default 0)")                         \
     OPTION(shard_bytes, "shard-bytes", "N", "payload of a packet, for the bounds (default 1408)")  \
+    OPTION(realised, "realised", "FILE",                                                           \
+           "gx-wan's --slots, its ports in the order of the sites: ratios to the realised bound")  \
+    OPTION(state, "state", "DIR",                                                                  \
+           "gxd's state directory, for its workers' busy share (default: SOCKET.state)")           \
+    OPTION(report, "report", "FILE.md", "write a report with a plot, in Markdown")                 \
     OPTION(wait, "wait", "SECONDS", "for gxd's socket to appear (default 10)")                     \
     OPTION(timeout, "timeout", "SECONDS",                                                          \
            "give up when nothing happens for so long (default 300)")                               \
@@ -205,6 +212,17 @@ static int parse_option(enum option_id option, const char *text, struct gx_perf_
     case OPTION_json:
         out->json = true;
         return 0;
+    case OPTION_interval:
+        return parse_duration("interval", text, &out->interval_ns);
+    case OPTION_realised:
+        out->realised_path = text;
+        return 0;
+    case OPTION_state:
+        out->state = text;
+        return 0;
+    case OPTION_report:
+        out->report_path = text;
+        return 0;
     case OPTION_wait:
         return parse_seconds("wait", text, &out->wait_ns);
     case OPTION_timeout:
@@ -234,6 +252,9 @@ static int complete_local(struct gx_perf_options *o)
     if (o->link.delay_seconds > 0 || o->link.loss > 0)
         return complain("--local has no delay and loses nothing: leave --link-delay and "
                         "--link-loss out");
+    if (o->report_path || o->realised_path || o->state)
+        return complain("--report, --realised and --state are of a gxd's network: leave them out "
+                        "with --local");
     if (o->no_offer)
         return complain("--no-offer does not go with --local: both sites would only receive");
     if (!o->run)
@@ -253,6 +274,10 @@ static int check_all(const struct gx_perf_options *o)
             "--run is missing: a name that every site gives and that no earlier benchmark used");
     if (o->link.rate_bps == 0 && (o->link.delay_seconds > 0 || o->link.loss > 0))
         return complain("--link-delay and --link-loss say nothing without --link-rate");
+    if (o->realised_path && o->link.rate_bps == 0)
+        return complain("--realised says nothing without --link-rate");
+    if (o->no_offer && o->interval_ns)
+        return complain("--interval does not go with --no-offer: nothing is due here");
     return 0;
 }
 

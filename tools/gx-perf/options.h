@@ -23,8 +23,12 @@ struct gx_perf_options {
     uint32_t cores; /* of local: 1 or 2 */
     uint32_t mtu;   /* of local */
     struct gx_perf_link link;
-    uint64_t wait_ns;    /* for gxd's socket */
-    uint64_t timeout_ns; /* for anything else to happen */
+    const char *state;         /* gxd's state directory; NULL: SOCKET.state */
+    const char *realised_path; /* gx-wan's slot log; NULL: none */
+    const char *report_path;   /* of the Markdown report; NULL: none is wanted */
+    uint64_t interval_ns;      /* between the rounds' due times; 0: back to back */
+    uint64_t wait_ns;          /* for gxd's socket */
+    uint64_t timeout_ns;       /* for anything else to happen */
     /* Not from the command line. */
     bool background;            /* another site's gx-perf in this process has the terminal */
     void (*on_warm)(void *ctx); /* the counted rounds begin; NULL: nobody asks */

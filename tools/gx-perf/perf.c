@@ -26,8 +26,10 @@ struct perf {
     struct gx *gx;
     float *values; /* the contribution before it is encoded */
     uint64_t seed;
-    uint64_t round; /* that is next, or under way */
-    uint64_t last;  /* round */
+    uint64_t round;        /* that is next, or under way */
+    uint64_t last;         /* round */
+    uint64_t due_first_ns; /* of --interval: the first counted round's */
+    struct gx_perf_busy_moment warm;
     bool terminal;
 };
 
@@ -176,6 +178,27 @@ static int contribution_wait(struct perf *p, void **out)
     return GX_PERF_OK;
 }
 
+/* Rounds are due by a schedule that late ones do not move, so that what waits behind them counts. */
+static uint64_t due_ns(const struct perf *p)
+{
+    return p->due_first_ns + (p->round - 2) * p->options->interval_ns;
+}
+
+static bool has_due(const struct perf *p)
+{
+    return p->options->interval_ns && p->round > 1;
+}
+
+static void wait_until_due(const struct perf *p)
+{
+    uint64_t due = has_due(p) ? due_ns(p) : 0;
+    const struct timespec until = {.tv_sec = (time_t)(due / 1000000000),
+                                   .tv_nsec = (long)(due % 1000000000)};
+
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+        ;
+}
+
 static int offer(struct perf *p)
 {
     void *contribution = NULL;
@@ -186,6 +209,7 @@ static int offer(struct perf *p)
     if (code != GX_PERF_OK)
         return code;
     int rc = gx_encode(p->options->format, contribution, p->values, count);
+    wait_until_due(p);
     if (rc == 0)
         rc = gx_offer(p->gx, 0, p->round, gx_perf_weight(p->report->site));
     return settle(p, rc, "offer");
@@ -242,6 +266,14 @@ static void show_round(const struct perf *p)
     show_live(p, text);
 }
 
+static void warmed(struct perf *p)
+{
+    gx_perf_busy_read(&p->warm, p->options->socket, p->options->state, now_ns());
+    p->due_first_ns = now_ns() + p->options->interval_ns;
+    if (p->options->on_warm)
+        p->options->on_warm(p->options->on_warm_ctx);
+}
+
 /* The round is over: checks and applies its result, publishes the state after it. */
 static int finish(struct perf *p, const struct gx_event *event)
 {
@@ -251,8 +283,10 @@ static int finish(struct perf *p, const struct gx_event *event)
         return GX_PERF_FAILED;
     }
     gx_perf_report_event(p->report, event, p->round > 1);
-    if (p->round == 1 && p->options->on_warm)
-        p->options->on_warm(p->options->on_warm_ctx);
+    if (has_due(p))
+        gx_perf_report_due(p->report, due_ns(p));
+    if (p->round == 1)
+        warmed(p);
     if (event->type != GX_EVENT_VOID) {
         if (p->options->check)
             check(p, event);
@@ -347,6 +381,7 @@ static int wait_round(struct perf *p)
 /* The state starts as zeros, at every site the same. */
 static int run_rounds(struct perf *p)
 {
+    struct gx_perf_busy_moment end;
     int code = settle(p, gx_publish(p->gx, 0, 0), "publish");
 
     while (code == GX_PERF_OK && p->round <= p->last && !interrupted) {
@@ -356,6 +391,8 @@ static int run_rounds(struct perf *p)
     }
     if (interrupted)
         say(p, "interrupted in round %" PRIu64 " of %" PRIu64, p->round, p->last);
+    gx_perf_busy_read(&end, p->options->socket, p->options->state, now_ns());
+    gx_perf_busy_between(&p->report->busy, &p->warm, &end);
     return code;
 }
 

@@ -4,18 +4,29 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "units.h"
 
 static const struct percentile {
-    const char *name;
-    double p;
-} percentiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
+    const char *key, *title;
+    double share;
+} percentiles[] = {
+#define PERCENTILE(key, title, share) {key, title, share},
+    GX_PERF_PERCENTILES
+#undef PERCENTILE
+};
 #define PERCENTILE_COUNT (sizeof(percentiles) / sizeof(percentiles[0]))
 
-enum measure { HELD, ROUND };
+static const struct measure {
+    const char *key, *title;
+} measures[GX_PERF_MEASURE_COUNT] = {
+#define MEASURE(id, key, title) {key, title},
+    GX_PERF_MEASURES
+#undef MEASURE
+};
 
 int gx_perf_report_init(struct gx_perf_report *report, const struct gx_perf_options *options)
 {
@@ -55,16 +66,32 @@ void gx_perf_report_event(struct gx_perf_report *r, const struct gx_event *event
     totals_add(r, event, counted);
     r->left_out += event->type == GX_EVENT_LEFT_OUT;
     r->voids += event->type == GX_EVENT_VOID;
+    if (!counted)
+        r->warm_ns = event->completed_ns;
     if (!counted || r->round_count == r->options->rounds)
         return;
     struct gx_perf_round *round = &r->rounds[r->round_count++];
-    *round = (struct gx_perf_round){event->round, NAN, NAN, event->completed_ns, event->cohort};
+    *round = (struct gx_perf_round){.round = event->round,
+                                    .held_seconds = NAN,
+                                    .seconds = NAN,
+                                    .due_seconds = NAN,
+                                    .link_loss = NAN,
+                                    .completed_ns = event->completed_ns,
+                                    .cohort = event->cohort};
     if (event->type == GX_EVENT_VOID)
         return;
     if (event->held_ns)
         round->held_seconds = (double)event->held_ns / 1e9;
     if (event->offered_last_ns && event->completed_ns >= event->offered_last_ns)
         round->seconds = (double)(event->completed_ns - event->offered_last_ns) / 1e9;
+}
+
+void gx_perf_report_due(struct gx_perf_report *r, uint64_t due_ns)
+{
+    struct gx_perf_round *round = r->round_count ? &r->rounds[r->round_count - 1] : NULL;
+
+    if (round && !isnan(round->seconds) && round->completed_ns >= due_ns)
+        round->due_seconds = (double)(round->completed_ns - due_ns) / 1e9;
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -89,29 +116,72 @@ double gx_perf_percentile(double *values, size_t count, double p)
     return values[rank ? rank - 1 : 0];
 }
 
-/* Percentiles of a measure over its bound (1: seconds). */
-static void measure_percentiles(const struct gx_perf_report *r, enum measure measure, double bound,
-                                double out[PERCENTILE_COUNT])
+static double transfer_bound(const struct gx_perf_report *r, const struct gx_perf_link *link)
 {
-    double *values = calloc(r->round_count + 1, sizeof(*values));
-
-    for (size_t i = 0; i < PERCENTILE_COUNT; i++)
-        out[i] = NAN;
-    if (!values)
-        return;
-    for (size_t i = 0; i < PERCENTILE_COUNT; i++) {
-        for (uint32_t k = 0; k < r->round_count; k++)
-            values[k] =
-                (measure == HELD ? r->rounds[k].held_seconds : r->rounds[k].seconds) / bound;
-        out[i] = gx_perf_percentile(values, r->round_count, percentiles[i].p);
-    }
-    free(values);
+    return gx_perf_transfer_bound(link, r->bytes, r->site_count);
 }
 
-static double bound_of(const struct gx_perf_report *r, enum measure measure)
+static double round_bound(const struct gx_perf_report *r, const struct gx_perf_link *link)
 {
-    return measure == HELD ? gx_perf_transfer_bound(&r->options->link, r->bytes, r->site_count)
-                           : gx_perf_round_bound(&r->options->link, r->bytes, r->site_count);
+    return gx_perf_round_bound(link, r->bytes, r->site_count);
+}
+
+double gx_perf_report_value(const struct gx_perf_report *r, const struct gx_perf_round *round,
+                            enum gx_perf_measure measure)
+{
+    const struct gx_perf_link *link = &r->options->link;
+    struct gx_perf_link realised = *link;
+
+    realised.loss = round->link_loss;
+    switch (measure) {
+    case GX_PERF_HELD_SECONDS:
+        return round->held_seconds;
+    case GX_PERF_ROUND_SECONDS:
+        return round->seconds;
+    case GX_PERF_DUE_SECONDS:
+        return round->due_seconds;
+    case GX_PERF_TRANSFER_RATIO:
+        return round->held_seconds / transfer_bound(r, link);
+    case GX_PERF_ROUND_RATIO:
+        return round->seconds / round_bound(r, link);
+    case GX_PERF_TRANSFER_REALISED:
+        return round->held_seconds / transfer_bound(r, &realised);
+    case GX_PERF_ROUND_REALISED:
+        return round->seconds / round_bound(r, &realised);
+    case GX_PERF_MEASURE_COUNT:
+        break;
+    }
+    return NAN;
+}
+
+double gx_perf_report_percentile(const struct gx_perf_report *r, enum gx_perf_measure measure,
+                                 double p)
+{
+    double *values = calloc(r->round_count + 1, sizeof(*values)), found = NAN;
+
+    for (uint32_t i = 0; values && i < r->round_count; i++)
+        values[i] = gx_perf_report_value(r, &r->rounds[i], measure);
+    if (values)
+        found = gx_perf_percentile(values, r->round_count, p);
+    free(values);
+    return found;
+}
+
+const char *gx_perf_measure_title(enum gx_perf_measure measure)
+{
+    return measures[measure].title;
+}
+
+double gx_perf_report_rate_bps(const struct gx_perf_report *r)
+{
+    uint64_t last_ns = r->round_count ? r->rounds[r->round_count - 1].completed_ns : 0;
+
+    if (last_ns <= r->warm_ns || r->site_count < 2)
+        return NAN;
+    double bits = 0;
+    for (uint32_t i = 0; i < r->round_count; i++)
+        bits += 8.0 * (double)r->bytes * __builtin_popcount(r->rounds[i].cohort & ~(1u << r->site));
+    return 1e9 * bits / (double)(last_ns - r->warm_ns);
 }
 
 static double loss_of(const struct gx_perf_report *r)
@@ -119,14 +189,6 @@ static double loss_of(const struct gx_perf_report *r)
     return r->totals.expected_shards
                ? (double)r->totals.lost_shards / (double)r->totals.expected_shards
                : NAN;
-}
-
-double gx_perf_report_held_seconds(const struct gx_perf_report *r)
-{
-    double values[PERCENTILE_COUNT];
-
-    measure_percentiles(r, HELD, 1, values);
-    return values[0];
 }
 
 /* ---- JSON ---- */
@@ -141,17 +203,29 @@ static void set_u64(json_t *object, const char *key, uint64_t value)
     json_object_set_new(object, key, json_integer((json_int_t)value));
 }
 
-static void set_percentiles(json_t *object, const char *prefix, const struct gx_perf_report *r,
-                            enum measure measure, double bound)
+static void set_percentiles(json_t *object, const struct gx_perf_report *r,
+                            enum gx_perf_measure measure)
 {
-    double values[PERCENTILE_COUNT];
     char key[64];
 
-    measure_percentiles(r, measure, bound, values);
     for (size_t i = 0; i < PERCENTILE_COUNT; i++) {
-        snprintf(key, sizeof(key), "%s_%s", prefix, percentiles[i].name);
-        set_real(object, key, values[i]);
+        snprintf(key, sizeof(key), "%s_%s", measures[measure].key, percentiles[i].key);
+        set_real(object, key, gx_perf_report_percentile(r, measure, percentiles[i].share));
     }
+}
+
+static json_t *workers_json(const struct gx_perf_report *r)
+{
+    json_t *workers = json_array();
+
+    for (uint32_t i = 0; i < r->busy.worker_count; i++) {
+        json_t *worker = json_object();
+        set_real(worker, "busy_share", r->busy.workers[i].busy_share);
+        set_real(worker, "sent_bps", r->busy.workers[i].sent_bps);
+        set_real(worker, "received_bps", r->busy.workers[i].received_bps);
+        json_array_append_new(workers, worker);
+    }
+    return workers;
 }
 
 static json_t *cohort_json(const struct gx_perf_report *r, uint32_t cohort)
@@ -174,6 +248,8 @@ static json_t *rounds_json(const struct gx_perf_report *r)
         set_u64(round, "bytes", r->bytes);
         set_real(round, "held_seconds", r->rounds[i].held_seconds);
         set_real(round, "seconds", r->rounds[i].seconds);
+        set_real(round, "due_seconds", r->rounds[i].due_seconds);
+        set_real(round, "link_loss", r->rounds[i].link_loss);
         set_u64(round, "completed_ns", r->rounds[i].completed_ns);
         json_object_set_new(round, "cohort", cohort_json(r, r->rounds[i].cohort));
         json_array_append_new(rounds, round);
@@ -190,12 +266,12 @@ json_t *gx_perf_report_object(const struct gx_perf_report *r)
     set_u64(object, "sites", r->site_count);
     json_object_set_new(object, "format", json_string(gx_format_name(r->options->format)));
     json_object_set_new(object, "rounds", rounds_json(r));
-    set_real(object, "transfer_bound_seconds", bound_of(r, HELD));
-    set_real(object, "round_bound_seconds", bound_of(r, ROUND));
-    set_percentiles(object, "held_seconds", r, HELD, 1);
-    set_percentiles(object, "round_seconds", r, ROUND, 1);
-    set_percentiles(object, "transfer_ratio", r, HELD, bound_of(r, HELD));
-    set_percentiles(object, "round_ratio", r, ROUND, bound_of(r, ROUND));
+    set_real(object, "transfer_bound_seconds", transfer_bound(r, &r->options->link));
+    set_real(object, "round_bound_seconds", round_bound(r, &r->options->link));
+    for (int measure = 0; measure < GX_PERF_MEASURE_COUNT; measure++)
+        set_percentiles(object, r, (enum gx_perf_measure)measure);
+    set_real(object, "goodput_bps", gx_perf_report_rate_bps(r));
+    json_object_set_new(object, "workers", workers_json(r));
     set_real(object, "loss", loss_of(r));
     set_u64(object, "sent_bytes", r->totals.sent_bytes);
     set_u64(object, "redundant_bytes", r->totals.redundant_bytes);
@@ -230,19 +306,33 @@ const char *gx_perf_cohort_text(const struct gx_perf_report *r, uint32_t cohort,
     return out;
 }
 
-static void print_row(const struct gx_perf_report *r, FILE *out, const char *title,
-                      enum measure measure, double bound)
+/* A measure of which nothing is known has no row, unless it always has one. */
+static void print_row(const struct gx_perf_report *r, FILE *out, enum gx_perf_measure measure,
+                      bool always)
 {
-    double values[PERCENTILE_COUNT];
-
-    measure_percentiles(r, measure, bound, values);
-    fprintf(out, "%-16s", title);
-    for (size_t i = 0; i < PERCENTILE_COUNT; i++)
-        if (isnan(values[i]))
+    if (!always && isnan(gx_perf_report_percentile(r, measure, 1)))
+        return;
+    fprintf(out, "%-20s", measures[measure].title);
+    for (size_t i = 0; i < PERCENTILE_COUNT; i++) {
+        double value = gx_perf_report_percentile(r, measure, percentiles[i].share);
+        if (isnan(value))
             fprintf(out, "%10s", "-");
         else
-            fprintf(out, "%10.4g", values[i]);
+            fprintf(out, "%10.4g", value);
+    }
     fputc('\n', out);
+}
+
+static void print_workers(const struct gx_perf_report *r, FILE *out)
+{
+    char sent[GX_UNITS_TEXT_MAX], received[GX_UNITS_TEXT_MAX];
+
+    for (uint32_t i = 0; i < r->busy.worker_count; i++) {
+        const struct gx_perf_busy_worker *w = &r->busy.workers[i];
+        fprintf(out, "worker %u: sent %s, received %s; busy %.1f%% of the time\n", i,
+                gx_units_format_rate(sent, (uint64_t)w->sent_bps),
+                gx_units_format_rate(received, (uint64_t)w->received_bps), 100 * w->busy_share);
+    }
 }
 
 void gx_perf_report_text(const struct gx_perf_report *r, FILE *out)
@@ -253,15 +343,16 @@ void gx_perf_report_text(const struct gx_perf_report *r, FILE *out)
     fprintf(out, "%s at site %s, one of %u: %u rounds of %s as %s\n", r->options->run,
             r->site_names[r->site], r->site_count, r->round_count,
             gx_units_format_bytes(bytes, r->bytes), gx_format_name(r->options->format));
-    fprintf(out, "%-16s%10s%10s%10s%10s\n", "", "p50", "p90", "p99", "p99.9");
-    print_row(r, out, "transfer, s", HELD, 1);
-    print_row(r, out, "round, s", ROUND, 1);
-    if (!isnan(bound_of(r, HELD))) {
-        print_row(r, out, "transfer / bound", HELD, bound_of(r, HELD));
-        print_row(r, out, "round / bound", ROUND, bound_of(r, ROUND));
-        fprintf(out, "bounds: transfer %.4g s, round %.4g s\n", bound_of(r, HELD),
-                bound_of(r, ROUND));
-    }
+    fprintf(out, "%-20s", "");
+    for (size_t i = 0; i < PERCENTILE_COUNT; i++)
+        fprintf(out, "%10s", percentiles[i].title);
+    fputc('\n', out);
+    for (int measure = 0; measure < GX_PERF_MEASURE_COUNT; measure++)
+        print_row(r, out, (enum gx_perf_measure)measure, measure <= GX_PERF_ROUND_SECONDS);
+    if (r->options->link.rate_bps)
+        fprintf(out, "bounds: transfer %.4g s, round %.4g s\n",
+                transfer_bound(r, &r->options->link), round_bound(r, &r->options->link));
+    print_workers(r, out);
     fprintf(out, "sent %s, of that redundant %s", gx_units_format_bytes(sent, r->totals.sent_bytes),
             gx_units_format_bytes(redundant, r->totals.redundant_bytes));
     if (!isnan(loss))

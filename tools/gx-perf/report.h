@@ -6,13 +6,41 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "gx-perf/busy.h"
 #include "gx-perf/options.h"
 #include "gx.h"
+
+/* MEASURE(id, key, title): what is reported of each round and in percentiles: of a transfer, of a round from the last
+ * offer, and from when it was due; in seconds, over the bound, over the realised bound. */
+#define GX_PERF_MEASURES                                                                           \
+    MEASURE(HELD_SECONDS, "held_seconds", "transfer, s")                                           \
+    MEASURE(ROUND_SECONDS, "round_seconds", "round, s")                                            \
+    MEASURE(DUE_SECONDS, "due_seconds", "round since due, s")                                      \
+    MEASURE(TRANSFER_RATIO, "transfer_ratio", "transfer / bound")                                  \
+    MEASURE(ROUND_RATIO, "round_ratio", "round / bound")                                           \
+    MEASURE(TRANSFER_REALISED, "transfer_ratio_realised", "transfer / realised")                   \
+    MEASURE(ROUND_REALISED, "round_ratio_realised", "round / realised")
+
+enum gx_perf_measure {
+#define MEASURE(id, key, title) GX_PERF_##id,
+    GX_PERF_MEASURES
+#undef MEASURE
+        GX_PERF_MEASURE_COUNT
+};
+
+/* PERCENTILE(key, title, share) */
+#define GX_PERF_PERCENTILES                                                                        \
+    PERCENTILE("p50", "p50", 0.5)                                                                  \
+    PERCENTILE("p90", "p90", 0.9)                                                                  \
+    PERCENTILE("p99", "p99", 0.99)                                                                 \
+    PERCENTILE("p999", "p99.9", 0.999)
 
 struct gx_perf_round {
     uint64_t round;
     double held_seconds;   /* NAN: nothing was received */
     double seconds;        /* NAN: void */
+    double due_seconds;    /* NAN: void, or no --interval */
+    double link_loss;      /* that the links into this site made; NAN: not known */
     uint64_t completed_ns; /* CLOCK_MONOTONIC */
     uint32_t cohort;
 };
@@ -29,7 +57,9 @@ struct gx_perf_report {
     char site_names[GX_SITES_MAX][GX_NAME_MAX];
     struct gx_perf_round *rounds; /* [options->rounds] */
     uint32_t round_count;
+    uint64_t warm_ns; /* CLOCK_MONOTONIC: the warm-up was over */
     struct gx_perf_totals totals, seen;
+    struct gx_perf_busy busy; /* of gxd's workers in the counted rounds */
     uint64_t checked, errors, left_out, voids, behind, reattached;
 };
 
@@ -39,12 +69,25 @@ void gx_perf_report_fini(struct gx_perf_report *report);
 /* Takes a round's last event. `counted`: not the warm-up. */
 void gx_perf_report_event(struct gx_perf_report *report, const struct gx_event *event, int counted);
 
+/* The round that was taken last was due at due_ns (CLOCK_MONOTONIC). */
+void gx_perf_report_due(struct gx_perf_report *report, uint64_t due_ns);
+
+/* What a round measures; NAN: it is not known. */
+double gx_perf_report_value(const struct gx_perf_report *report, const struct gx_perf_round *round,
+                            enum gx_perf_measure measure);
+
+/* The same of all counted rounds: the percentile p, from 0 to 1. NAN of none. */
+double gx_perf_report_percentile(const struct gx_perf_report *report, enum gx_perf_measure measure,
+                                 double p);
+
+const char *gx_perf_measure_title(enum gx_perf_measure measure);
+
+/* Payload bytes received from all peers in a second of the counted rounds, pauses between them included; NAN: of none. */
+double gx_perf_report_rate_bps(const struct gx_perf_report *report);
+
 /* The smallest of `values` that at least the share `p` of them does not exceed (nearest rank). NAN of none; NANs among
  * the values are left out. Sorts `values`. */
 double gx_perf_percentile(double *values, size_t count, double p);
-
-/* The median of what rounds took until all was held; NAN: nothing was received. */
-double gx_perf_report_held_seconds(const struct gx_perf_report *report);
 
 struct json_t;
 /* A new reference. */

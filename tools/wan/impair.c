@@ -148,6 +148,29 @@ static bool lost_in_burst(struct gx_impair *impair)
     return impair->bad && random_hits(impair, burst->p_loss_bad);
 }
 
+uint32_t gx_impair_run_bin(uint64_t packets)
+{
+    uint32_t bin = packets > 1 ? 64 - (uint32_t)__builtin_clzll(packets - 1) : 0;
+
+    return bin < GX_IMPAIR_RUN_BINS ? bin : GX_IMPAIR_RUN_BINS - 1;
+}
+
+/* A run moves from bin to bin as it grows. */
+static void count_run(struct gx_impair *impair, bool lost)
+{
+    struct gx_impair_counters *counters = &impair->counters;
+
+    if (!lost) {
+        impair->run_packets = 0;
+        return;
+    }
+    if (impair->run_packets > 0)
+        counters->runs[gx_impair_run_bin(impair->run_packets)]--;
+    else
+        counters->loss_runs++;
+    counters->runs[gx_impair_run_bin(++impair->run_packets)]++;
+}
+
 /* What happens to a packet that has left the serialiser. */
 static enum gx_impair_cause lose(struct gx_impair *impair, uint64_t left_ns, uint32_t frame_bytes)
 {
@@ -161,9 +184,7 @@ static enum gx_impair_cause lose(struct gx_impair *impair, uint64_t left_ns, uin
         cause = GX_IMPAIR_BURST;
     else if (random_hits(impair, impair->config.loss))
         cause = GX_IMPAIR_LOSS;
-    if (cause != GX_IMPAIR_NONE && !impair->lost)
-        impair->counters.loss_runs++;
-    impair->lost = cause != GX_IMPAIR_NONE;
+    count_run(impair, cause != GX_IMPAIR_NONE);
     return cause;
 }
 
@@ -245,6 +266,8 @@ void gx_impair_counters_add(struct gx_impair_counters *sum,
     sum->corrupted += counters->corrupted;
     sum->reordered += counters->reordered;
     sum->loss_runs += counters->loss_runs;
+    for (int bin = 0; bin < GX_IMPAIR_RUN_BINS; bin++)
+        sum->runs[bin] += counters->runs[bin];
 }
 
 static uint64_t lost(const struct gx_impair_counters *counters)

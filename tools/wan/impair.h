@@ -21,6 +21,7 @@
 #define GX_IMPAIR_OUTAGES_MAX 16
 #define GX_IMPAIR_COPIES_MAX 2
 #define GX_IMPAIR_QUEUE_SLACK_BYTES (64u * 1024)
+#define GX_IMPAIR_RUN_BINS 16
 
 /* GX_IMPAIR_CAUSE(name, text): what became of a packet. */
 #define GX_IMPAIR_CAUSES                                                                           \
@@ -86,6 +87,9 @@ struct gx_impair_counters {
     uint64_t corrupted;
     uint64_t reordered; /* packets delivered out of order */
     uint64_t loss_runs; /* runs of consecutive LOSS or BURST drops */
+    /* The same by length, the one under way included: bin b holds runs longer than 2^(b-1) packets and of 2^b at most,
+     * the last bin all that are longer. */
+    uint64_t runs[GX_IMPAIR_RUN_BINS];
 };
 
 struct gx_impair {
@@ -98,8 +102,8 @@ struct gx_impair {
     uint64_t queue_ns; /* the queue's size as time */
     uint64_t delivered_ns; /* the latest delivery in order */
     uint64_t random;
-    bool bad;  /* Gilbert-Elliott state */
-    bool lost; /* the last packet that left the serialiser was LOSS or BURST */
+    bool bad;             /* Gilbert-Elliott state */
+    uint64_t run_packets; /* the last so many that left the serialiser were LOSS or BURST */
 };
 
 struct gx_verdict {
@@ -141,6 +145,9 @@ double gx_impair_loss(const struct gx_impair_counters *counters);
 
 /* Mean length in packets of a run of such losses; 0 before the first. */
 double gx_impair_mean_burst(const struct gx_impair_counters *counters);
+
+/* The bin of counters.runs for a run of `packets`, at least 1. */
+uint32_t gx_impair_run_bin(uint64_t packets);
 
 const char *gx_impair_cause_text(enum gx_impair_cause cause);
 

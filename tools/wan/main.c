@@ -113,6 +113,7 @@ static int run(struct gx_wan_network *network, const sigset_t *while_asleep)
             gx_wan_report_json(network, stdout);
             if (network->log)
                 fflush(network->log);
+            gx_wan_slotlog_flush(&network->slots);
         }
         rc = sleep_for_work(network, now_ns, live_ns, while_asleep);
         gx_wan_network_trace(network, gx_wan_now_ns());

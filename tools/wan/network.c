@@ -140,6 +140,11 @@ int gx_wan_network_init(struct gx_wan_network *network, const struct gx_wan_opti
     int rc = init_stages(network);
     if (rc == 0)
         rc = open_memory(network);
+    if (rc == 0 && options->slots_path) {
+        rc = gx_wan_slotlog_open(&network->slots, options->slots_path);
+        if (rc != 0)
+            gx_wan_complain("write", options->slots_path, -rc);
+    }
     if (rc != 0 || !options->log_path)
         return rc;
     network->log = fopen(options->log_path, "we");
@@ -157,6 +162,9 @@ void gx_wan_network_fini(struct gx_wan_network *network)
     if (network->log && fclose(network->log) != 0)
         gx_wan_complain("write", network->options.log_path, errno);
     network->log = NULL;
+    int rc = gx_wan_slotlog_close(&network->slots);
+    if (rc != 0)
+        gx_wan_complain("write", network->options.slots_path, -rc);
 }
 
 /* ---- the trace ---- */
@@ -240,6 +248,9 @@ static void enter_path(struct gx_wan_network *network, const struct gx_wan_arriv
     bool kept = true;
 
     gx_impair_packet(&network->paths[arrival->from][to], at_ns, arrival->frame_bytes, &verdict);
+    if (verdict.cause != GX_IMPAIR_QUEUE)
+        gx_wan_slotlog_count(&network->slots, arrival->from, to, verdict.left_ns,
+                             arrival->frame_bytes, verdict.cause != GX_IMPAIR_NONE);
     for (uint32_t copy = 0; copy < verdict.copies; copy++)
         kept &= put_on_path(network, arrival, to, to_idx, verdict.deliver_ns[copy],
                             copy == 0 ? verdict.corrupt_bit : -1);

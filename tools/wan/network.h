@@ -18,6 +18,7 @@
 #include "wan/impair.h"
 #include "wan/options.h"
 #include "wan/pool.h"
+#include "wan/slotlog.h"
 
 #include <poll.h>
 #include <stdbool.h>
@@ -79,6 +80,7 @@ struct gx_wan_network {
     struct gx_wan_network_counters counters;
     uint64_t start_ns;
     FILE *log; /* NULL: none */
+    struct gx_wan_slotlog slots;
     struct pollfd polls[GX_WAN_POLLS_MAX];
     uint32_t poll_count;
     uint64_t nap_ns_max; /* longest sleep when nothing is in flight; UINT64_MAX: polls wake us */
@@ -97,7 +99,7 @@ struct gx_wan_arrival {
     uint64_t realtime_ns; /* for the log */
 };
 
-/* Starts the law at now, maps memory and opens the log. On an error, what is at fault was printed
+/* Starts the law at now, maps memory and opens the logs. On an error, what is at fault was printed
  * on stderr and -errno is returned; fini cleans up in any case. `options` is copied; what it
  * points to must stay. */
 int gx_wan_network_init(struct gx_wan_network *network, const struct gx_wan_options *options,

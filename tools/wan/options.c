@@ -39,6 +39,7 @@
     OPTION(seed, "N", "of all random decisions (default 1)")                                       \
     OPTION(workers, "N", "relay ports LISTEN+0..N-1 to TARGET+0..N-1 (default 1)")                 \
     OPTION(log, "FILE", "write one line per packet")                                               \
+    OPTION(slots, "FILE", "write what each path serialised and lost, per ms; gx-perf --realised")  \
     OPTION(help, NULL, "print this")
 
 enum option_id {
@@ -172,6 +173,9 @@ static int parse_option(enum option_id option, const char *text, struct given *g
         return parse_workers(text, given);
     case OPTION_log:
         given->out->log_path = text;
+        return 0;
+    case OPTION_slots:
+        given->out->slots_path = text;
         return 0;
     case OPTION_udp:
         given->out->udp = true;

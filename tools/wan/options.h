@@ -37,8 +37,9 @@ struct gx_wan_options {
     struct gx_impair_config paths[GX_WAN_PORTS_MAX][GX_WAN_PORTS_MAX]; /* [from][to] */
     struct gx_wan_path_own own[GX_WAN_PORTS_MAX][GX_WAN_PORTS_MAX];
     struct gx_wan_trace trace;
-    uint32_t spared_bytes; /* of what a packet holds, from its start: corruption leaves them */
-    const char *log_path;  /* NULL: no log; points into argv */
+    uint32_t spared_bytes;  /* of what a packet holds, from its start: corruption leaves them */
+    const char *log_path;   /* NULL: no log; points into argv */
+    const char *slots_path; /* the same */
 };
 
 enum gx_wan_options_result { GX_WAN_OPTIONS_RUN, GX_WAN_OPTIONS_HELP, GX_WAN_OPTIONS_USAGE };

@@ -4,6 +4,25 @@
 
 #include <inttypes.h>
 
+/* By the longest length of each bin that has runs. */
+static void print_runs(FILE *out, const struct gx_impair_counters *counters)
+{
+    const char *comma = "";
+
+    fputs(",\"bursts\":{", out);
+    for (uint32_t bin = 0; bin < GX_IMPAIR_RUN_BINS; bin++) {
+        if (counters->runs[bin] == 0)
+            continue;
+        if (bin == GX_IMPAIR_RUN_BINS - 1)
+            fprintf(out, "%s\"more\":%" PRIu64, comma, counters->runs[bin]);
+        else
+            fprintf(out, "%s\"%" PRIu64 "\":%" PRIu64, comma, UINT64_C(1) << bin,
+                    counters->runs[bin]);
+        comma = ",";
+    }
+    fputc('}', out);
+}
+
 static void print_counters(FILE *out, const struct gx_impair_counters *counters)
 {
     fprintf(out, "{\"packets\":%" PRIu64 ",\"bytes\":%" PRIu64, counters->packets, counters->bytes);
@@ -15,8 +34,10 @@ static void print_counters(FILE *out, const struct gx_impair_counters *counters)
                 gx_impair_cause_text((enum gx_impair_cause)cause), counters->dropped[cause]);
     fprintf(out, "},\"duplicated\":%" PRIu64 ",\"corrupted\":%" PRIu64 ",\"reordered\":%" PRIu64,
             counters->duplicated, counters->corrupted, counters->reordered);
-    fprintf(out, ",\"loss\":%.6f,\"mean_burst_packets\":%.3f}", gx_impair_loss(counters),
+    fprintf(out, ",\"loss\":%.6f,\"mean_burst_packets\":%.3f", gx_impair_loss(counters),
             gx_impair_mean_burst(counters));
+    print_runs(out, counters);
+    fputc('}', out);
 }
 
 static void print_port(FILE *out, const struct gx_wan_network *network, uint32_t port)

@@ -235,6 +235,28 @@ static void a_lost_last_state_starts_an_epoch_from_the_newest(void **state)
 }
 
 /* All trainers but one have done their rounds and are gone; that one came back from round 0. */
+/* The site whose coming lets round 1 begin takes part in it, however long the others have been ready (R11). */
+static void the_last_site_to_come_is_in_round_1(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    uint64_t sequence;
+    start(&b, 3, 1);
+    both_offer_and_hold(&b, 1);
+    pass(&b, S, 3);
+    b.reports[2].epoch = 0; /* the first word of its gxd, which has heard nothing yet */
+    say(&b, 7);
+    say(&b, 7);
+    assert_true(quiet(&b));
+    b.reports[2].epoch = 1;
+    offer(&b, 2, 1, 3);
+    hold(&b, 0, 1, 2, 3);
+    say(&b, 7);
+    say(&b, 7);
+    assert_int_equal(written(&b, &sequence).record.members, 7);
+    gx_coordinator_destroy(b.c);
+}
+
 static void the_state_of_a_site_whose_trainer_has_gone_can_be_had(void **state)
 {
     (void)state;
@@ -474,6 +496,7 @@ int main(void)
         cmocka_unit_test(a_restarted_coordinator_waits_for_reports),
         cmocka_unit_test(a_record_that_the_log_lacks_stops_decisions),
         cmocka_unit_test(a_lost_last_state_starts_an_epoch_from_the_newest),
+        cmocka_unit_test(the_last_site_to_come_is_in_round_1),
         cmocka_unit_test(the_state_of_a_site_whose_trainer_has_gone_can_be_had),
         cmocka_unit_test(no_epoch_while_somebody_can_rebuild_the_last_state),
         cmocka_unit_test(a_fetching_site_holds_the_next_decision_for_a_while),

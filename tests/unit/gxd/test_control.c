@@ -27,6 +27,7 @@
 #include "port/clock.h"
 
 #define PARAMS 100000ull
+#define WAIT_MS 20000 /* only a failure takes so long; a loaded machine, seconds */
 
 struct world {
     struct gx_config config;
@@ -125,7 +126,7 @@ static int teardown(void **state)
 
     __atomic_store_n(&w->stop, 1, __ATOMIC_RELEASE);
     pthread_join(w->main_thread, NULL);
-    assert_int_equal(gx_worker_stop(&w->worker, GX_NS_PER_S), 0);
+    assert_int_equal(gx_worker_stop(&w->worker, WAIT_MS * GX_NS_PER_MS), 0);
     w->port->ops->close(w->port);
     w->worker.port = NULL; /* arenas are taken out of a port that is open only */
     gx_core_destroy(w->core);
@@ -240,11 +241,11 @@ static ssize_t raw_reply(struct raw *raw, int timeout_ms)
 static void raw_is_refused(struct raw *raw, int error, enum gx_reason reason, const char *text)
 {
     raw_send(raw, sizeof(raw->request));
-    assert_int_equal(raw_reply(raw, 2000), sizeof(raw->reply));
+    assert_int_equal(raw_reply(raw, WAIT_MS), sizeof(raw->reply));
     assert_int_equal(raw->reply.error, error);
     assert_int_equal(raw->reply.reason, reason);
     assert_non_null(strstr(raw->reply.text, text));
-    assert_int_equal(raw_reply(raw, 2000), 0);
+    assert_int_equal(raw_reply(raw, WAIT_MS), 0);
     raw_close(raw);
 }
 
@@ -252,14 +253,14 @@ static void raw_attached(struct raw *raw, const struct world *w)
 {
     raw_make(raw, w, F_SEAL_SHRINK | F_SEAL_GROW);
     raw_send(raw, sizeof(raw->request));
-    assert_int_equal(raw_reply(raw, 2000), sizeof(raw->reply));
+    assert_int_equal(raw_reply(raw, WAIT_MS), sizeof(raw->reply));
     assert_int_equal(raw->reply.error, 0);
 }
 
 /* gxd let go of everything: no memory is counted any more. */
 static bool all_released(const struct world *w)
 {
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < WAIT_MS / 10; i++) {
         if (!__atomic_load_n(&w->counters.site[GX_SITE_arena_bytes], __ATOMIC_RELAXED))
             return true;
         usleep(10000);
@@ -287,7 +288,7 @@ static void test_trainer_registers_trains_alone_and_goes(void **state)
         assert_non_null(contribution);
         contribution[5] = (float)round;
         assert_int_equal(gx_offer(gx, 0, round, 10), 0);
-        assert_int_equal(gx_wait(gx, &event, 5000), 0);
+        assert_int_equal(gx_wait(gx, &event, WAIT_MS), 0);
         assert_int_equal(event.type, GX_EVENT_MEMBER);
         assert_int_equal(event.round, round);
         assert_int_equal(event.divisor, 10);
@@ -308,11 +309,11 @@ static void test_wrong_round_and_weight_are_refused_by_event(void **state)
     assert_int_equal(client_register(w, "solo", &gx), 0);
     gx_publish(gx, 0, 0);
     gx_offer(gx, 0, 5, 10);
-    assert_int_equal(gx_wait(gx, &event, 5000), 0);
+    assert_int_equal(gx_wait(gx, &event, WAIT_MS), 0);
     assert_int_equal(event.type, GX_EVENT_REFUSED);
     assert_int_equal(event.reason, GX_REASON_ROUND);
     gx_offer(gx, 0, 1, GX_WEIGHT_MAX + 1);
-    assert_int_equal(gx_wait(gx, &event, 5000), 0);
+    assert_int_equal(gx_wait(gx, &event, WAIT_MS), 0);
     assert_int_equal(event.type, GX_EVENT_REFUSED);
     assert_int_equal(event.reason, GX_REASON_WEIGHT);
     gx_detach(gx);
@@ -330,7 +331,7 @@ static void test_second_trainer_of_a_run_is_refused(void **state)
     assert_int_equal(client_register(w, "run2", &other), 0);
     gx_detach(first);
     /* The first has hung up: its run is free at once, or in a moment. */
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < WAIT_MS / 10; i++) {
         struct gx_schema schema = schema_make("run");
 
         ret = gx_register(second, &schema);
@@ -423,7 +424,7 @@ static void test_missing_descriptors_and_odd_sizes_are_refused(void **state)
     raw_is_refused(&raw, -EPROTO, GX_REASON_COMMAND, "three descriptors");
     raw_make(&raw, *state, F_SEAL_SHRINK | F_SEAL_GROW);
     raw_send(&raw, sizeof(raw.request) - 1);
-    assert_int_equal(raw_reply(&raw, 2000), sizeof(raw.reply));
+    assert_int_equal(raw_reply(&raw, WAIT_MS), sizeof(raw.reply));
     assert_int_equal(raw.reply.error, -EPROTO);
     raw_close(&raw);
 }
@@ -447,10 +448,10 @@ static void test_refusals_leak_no_descriptor(void **state)
         raw_make(&raw, *state, i & 1 ? 0 : F_SEAL_SHRINK | F_SEAL_GROW);
         raw.descriptor_count = i % 4;
         raw_send(&raw, sizeof(raw.request));
-        raw_reply(&raw, 2000);
+        raw_reply(&raw, WAIT_MS);
         raw_close(&raw);
     }
-    for (int i = 0; i < 100 && descriptors_open() != before; i++)
+    for (int i = 0; i < WAIT_MS / 10 && descriptors_open() != before; i++)
         usleep(10000);
     assert_int_equal(descriptors_open(), before);
 }
@@ -464,10 +465,10 @@ static void test_silent_client_is_dropped_and_nobody_waits_for_it(void **state)
 
     raw_make(&raw, w, F_SEAL_SHRINK | F_SEAL_GROW);
     assert_int_equal(client_register(w, "run", &gx), 0);
-    assert_true(gx_clock_ns() - start < 2 * GX_NS_PER_S);
+    assert_int_equal(raw_reply(&raw, 0), -1); /* the silent one is still there */
     gx_detach(gx);
-    assert_int_equal(raw_reply(&raw, 8000), 0);
-    assert_in_range((gx_clock_ns() - start) / GX_NS_PER_MS, 4500, 8000);
+    assert_int_equal(raw_reply(&raw, WAIT_MS), 0);
+    assert_true(gx_clock_ns() - start > 4500 * GX_NS_PER_MS);
     raw_close(&raw);
 }
 
@@ -480,10 +481,10 @@ static void test_impossible_ring_position_hangs_up_with_an_event(void **state)
     events = (struct gx_event *)(void *)((uint8_t *)raw.header + raw.layout.events);
     __atomic_store_n(&raw.header->commands.head, 1ull << 40, __ATOMIC_RELEASE);
     eventfd_write(raw.descriptors[1], 1);
-    assert_int_equal(raw_reply(&raw, 2000), sizeof(raw.reply));
+    assert_int_equal(raw_reply(&raw, WAIT_MS), sizeof(raw.reply));
     assert_int_equal(raw.reply.error, -EPIPE);
     assert_int_equal(raw.reply.reason, GX_REASON_COMMAND);
-    assert_int_equal(raw_reply(&raw, 2000), 0);
+    assert_int_equal(raw_reply(&raw, WAIT_MS), 0);
     assert_int_equal(raw.header->events.head, 1);
     assert_int_equal(events[0].type, GX_EVENT_REFUSED);
     assert_int_equal(events[0].reason, GX_REASON_COMMAND);
@@ -513,11 +514,13 @@ static void test_nonsense_commands_are_answered_and_gxd_lives(void **state)
     }
     __atomic_store_n(&raw.header->commands.head, 500, __ATOMIC_RELEASE);
     eventfd_write(raw.descriptors[1], 1);
-    for (int i = 0; i < 200 && __atomic_load_n(&raw.header->commands.tail, __ATOMIC_ACQUIRE) != 500;
+    for (int i = 0;
+         i < WAIT_MS / 10 && __atomic_load_n(&raw.header->commands.tail, __ATOMIC_ACQUIRE) != 500;
          i++)
         usleep(10000);
     assert_int_equal(raw.header->commands.tail, 500);
-    for (int i = 0; i < 100 && !__atomic_load_n(&raw.header->events.head, __ATOMIC_ACQUIRE); i++)
+    for (int i = 0;
+         i < WAIT_MS / 10 && !__atomic_load_n(&raw.header->events.head, __ATOMIC_ACQUIRE); i++)
         usleep(10000);
     assert_true(raw.header->events.head > 0);
     assert_int_equal(events[0].type, GX_EVENT_REFUSED);
@@ -536,7 +539,7 @@ static void test_unread_events_stop_commands_not_gxd(void **state)
     raw_attached(&raw, w);
     commands = (struct gx_command *)(void *)((uint8_t *)raw.header + raw.layout.commands);
     /* Each of these is answered by a REFUSED event, and nobody reads events. */
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 300 || (i < WAIT_MS && raw.header->events.head <= 100); i++) {
         while (head - __atomic_load_n(&raw.header->commands.tail, __ATOMIC_ACQUIRE) <
                GX_RING_ENTRIES)
             commands[head++ % GX_RING_ENTRIES] = (struct gx_command){.type = 99};
@@ -559,7 +562,7 @@ static void test_clients_are_bounded(void **state)
         raw_make(&raws[i], *state, 0);
         usleep(2000); /* the backlog is shorter */
     }
-    assert_int_equal(raw_reply(&raws[GX_CLIENTS_MAX], 2000), 0);
+    assert_int_equal(raw_reply(&raws[GX_CLIENTS_MAX], WAIT_MS), 0);
     assert_int_equal(raw_reply(&raws[0], 10), -1);
     for (int i = 0; i <= GX_CLIENTS_MAX; i++)
         raw_close(&raws[i]);

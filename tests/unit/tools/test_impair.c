@@ -186,6 +186,42 @@ static void loss_of_one_loses_all(void **state)
     assert_int_equal(counters.loss_runs, 1);
 }
 
+static uint64_t sum_of(const uint64_t *bins)
+{
+    uint64_t sum = 0;
+
+    for (int bin = 0; bin < GX_IMPAIR_RUN_BINS; bin++)
+        sum += bins[bin];
+    return sum;
+}
+
+static void runs_are_counted_by_length(void **state)
+{
+    (void)state;
+    static const uint64_t lengths[] = {1, 2, 3, 4, 5, 16384, 16385, UINT64_MAX};
+    static const uint32_t bins[] = {0, 1, 2, 2, 3, 14, 15, 15};
+    /* Every bad state lasts one packet or goes on with 0.8; no other loss breaks or lengthens a run. */
+    struct gx_impair_config config = {.burst = {.p_gb = 0.01, .p_bg = 0.2, .p_loss_bad = 1},
+                                      .seed = 5};
+    struct gx_impair_counters counters = flood(config, 400000);
+
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+        assert_int_equal(gx_impair_run_bin(lengths[i]), bins[i]);
+    assert_int_equal(sum_of(counters.runs), counters.loss_runs);
+    assert_share(counters.runs[0], counters.loss_runs, 0.2);
+    assert_share(counters.runs[1], counters.loss_runs, 0.8 * 0.2);
+    assert_share(counters.runs[2], counters.loss_runs, 0.64 * (1 - 0.64));
+}
+
+static void the_run_under_way_counts(void **state)
+{
+    (void)state;
+    struct gx_impair_counters counters = flood((struct gx_impair_config){.loss = 1}, 5);
+
+    assert_int_equal(counters.runs[3], 1);
+    assert_int_equal(sum_of(counters.runs), 1);
+}
+
 static void lost_packets_use_capacity(void **state)
 {
     (void)state;
@@ -540,6 +576,8 @@ int main(void)
         cmocka_unit_test(loss_has_its_frequency),
         cmocka_unit_test(independent_losses_rarely_run),
         cmocka_unit_test(loss_of_one_loses_all),
+        cmocka_unit_test(runs_are_counted_by_length),
+        cmocka_unit_test(the_run_under_way_counts),
         cmocka_unit_test(lost_packets_use_capacity),
         cmocka_unit_test(burst_has_its_loss_and_length),
         cmocka_unit_test(mild_bad_state_breaks_runs),

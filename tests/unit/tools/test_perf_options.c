@@ -79,10 +79,26 @@ static void what_local_cannot_mean_is_usage(void **state)
     assert_int_equal(parse("--local --mtu 500"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--local --no-offer"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--local --link-rate 1Gbit --link-loss 0.1"), GX_PERF_OPTIONS_USAGE);
+    assert_int_equal(parse("--local --report x.md"), GX_PERF_OPTIONS_USAGE);
+    assert_int_equal(parse("--local --state /tmp/x"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--run x --cores 1"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--run x --mtu 1500"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--run x --no-offer"), GX_PERF_OPTIONS_RUN);
     assert_true(options.no_offer);
+}
+
+static void reports_are_named(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--run x --link-rate 1Mbit --realised s --report r.md --state d "
+                           "--interval 2s"),
+                     GX_PERF_OPTIONS_RUN);
+    assert_string_equal(options.realised_path, "s");
+    assert_string_equal(options.report_path, "r.md");
+    assert_string_equal(options.state, "d");
+    assert_int_equal(options.interval_ns, 2000000000);
+    assert_int_equal(parse("--run x"), GX_PERF_OPTIONS_RUN);
+    assert_null(options.report_path);
 }
 
 static void seconds_need_no_unit(void **state)
@@ -117,6 +133,9 @@ static void nonsense_is_refused(void **state)
         "--run x --link-rate 1Mbit --link-delay 25",
         "--run x --link-delay 25ms",
         "--run x --wait soon",
+        "--run x --interval 5",
+        "--run x --no-offer --interval 5s",
+        "--run x --realised slots",
         "--run x --bogus",
         "--run x stray",
         "--run",
@@ -135,6 +154,7 @@ int main(void)
         cmocka_unit_test(the_contracts_line_is_understood),
         cmocka_unit_test(local_needs_no_run_and_no_gxd),
         cmocka_unit_test(what_local_cannot_mean_is_usage),
+        cmocka_unit_test(reports_are_named),
         cmocka_unit_test(seconds_need_no_unit),
         cmocka_unit_test(the_environment_names_the_socket),
         cmocka_unit_test(nonsense_is_refused),

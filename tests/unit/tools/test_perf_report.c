@@ -127,6 +127,34 @@ static void a_void_round_has_no_times(void **state)
     json_decref(object);
 }
 
+static void a_round_that_was_due_counts_from_then(void **state)
+{
+    struct gx_event late = event_of(2, 1), gone = event_of(3, 1);
+
+    (void)state;
+    gx_perf_report_event(&report, &late, 1);
+    gx_perf_report_due(&report, late.completed_ns - 3000000000);
+    gone.type = GX_EVENT_VOID;
+    gx_perf_report_event(&report, &gone, 1);
+    gx_perf_report_due(&report, gone.completed_ns - 3000000000);
+    assert_true(report.rounds[0].due_seconds == 3);
+    assert_true(isnan(report.rounds[1].due_seconds));
+    assert_true(gx_perf_report_percentile(&report, GX_PERF_DUE_SECONDS, 0.99) == 3);
+}
+
+static void the_rate_is_of_the_whole_time(void **state)
+{
+    struct gx_event warm_up = event_of(1, 5), first = event_of(2, 7), alone = event_of(3, 7);
+
+    (void)state;
+    alone.cohort = 2;
+    assert_true(isnan(gx_perf_report_rate_bps(&report)));
+    gx_perf_report_event(&report, &warm_up, 0);
+    gx_perf_report_event(&report, &first, 1);
+    gx_perf_report_event(&report, &alone, 1);
+    assert_true(fabs(gx_perf_report_rate_bps(&report) - 8 * 25e6 / 4) < 1e-3);
+}
+
 static void clocks_of_two_machines_give_no_seconds(void **state)
 {
     struct gx_event event = event_of(2, 1);
@@ -193,7 +221,7 @@ static void the_table_shows_ratios(void **state)
     gx_perf_report_text(&report, f);
     fclose(f);
     assert_non_null(strstr(text, "r at site b, one of 2: 1 rounds of 25 MB as fp32\n"));
-    assert_non_null(strstr(text, "transfer / bound      1.88      1.88"));
+    assert_non_null(strstr(text, "transfer / bound          1.88      1.88"));
     assert_non_null(strstr(text, "lost on the way here 2%"));
     free(text);
 }
@@ -206,6 +234,7 @@ int main(void)
         TEST(percentiles_are_nearest_ranks),          TEST(the_warm_up_is_not_counted),
         TEST(totals_go_on_after_a_restart_of_gxd),    TEST(a_void_round_has_no_times),
         TEST(clocks_of_two_machines_give_no_seconds), TEST(the_json_has_the_keys_that_others_read),
+        TEST(a_round_that_was_due_counts_from_then),  TEST(the_rate_is_of_the_whole_time),
         TEST(without_a_link_the_bounds_are_null),     TEST(the_table_shows_ratios),
     };
 

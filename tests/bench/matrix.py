@@ -1,0 +1,194 @@
+"""make bench: gx over impaired links, cell by cell, beside what else moves bytes over them; writes docs/benchmarks.md.
+
+    QUICK=1            three cells, three rounds each, one comparison
+    FULL=1             30 rounds a cell, five runs of what is compared, 300 rounds in the simulator
+    CELLS="25MB sim"   only the cells whose name holds one of these words; `versus` are the comparisons, `sim` the simulator
+    ROUNDS=N RUNS=N SIM_ROUNDS=N SECONDS_MAX=20
+    PAGE=FILE          instead of docs/benchmarks.md; its plots lie beside it
+
+GX_BIN names the programs. Measures, asserts nothing; what cannot be had is left out with the reason. Without namespaces or
+AF_XDP there is nothing to measure: exit status 77.
+"""
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+from link import Cell, ROOT, load  # noqa: E402
+import contenders  # noqa: E402
+import gateways  # noqa: E402
+import gxtest  # noqa: E402
+import namespaces  # noqa: E402
+import page  # noqa: E402
+
+MB, KB = 10**6, 10**3
+# name, bytes, one-way delay, loss, goals (p50, p99), redundant beyond loss in %
+CELLS = [
+    Cell("25MB-50ms-0", 25 * MB, 0.025, 0, goal=(1.015, 1.02), redundant=0),
+    Cell("25MB-50ms-0.1", 25 * MB, 0.025, 0.001, goal=(1.02, 1.03), redundant=0.5),
+    Cell("25MB-50ms-1", 25 * MB, 0.025, 0.01, goal=(1.02, 1.03), redundant=1),
+    Cell("25MB-50ms-5", 25 * MB, 0.025, 0.05, goal=(1.025, 1.04), redundant=1.5),
+    Cell("25MB-50ms-10", 25 * MB, 0.025, 0.1, goal=(1.025, 1.04), redundant=2),
+    Cell("25MB-150ms-1", 25 * MB, 0.075, 0.01, goal=(1.03, 1.04), redundant=2),
+    Cell("25MB-150ms-5", 25 * MB, 0.075, 0.05, goal=(1.03, 1.05), redundant=4),
+    Cell("25MB-150ms-10", 25 * MB, 0.075, 0.1, goal=(1.04, 1.06), redundant=5),
+    Cell("25MB-50ms-burst-1", 25 * MB, 0.025, 0.01, burst=50, goal=(1.03, 1.06), redundant=8),
+    Cell("25MB-50ms-burst-5", 25 * MB, 0.025, 0.05, burst=50, goal=(1.03, 1.06), redundant=12),
+    Cell("100MB-50ms-1", 100 * MB, 0.025, 0.01, goal=(1.02, 1.03), redundant=0.5),
+    Cell("100MB-150ms-1", 100 * MB, 0.075, 0.01, goal=(1.02, 1.03), redundant=0.5),
+    Cell("100MB-50ms-10", 100 * MB, 0.025, 0.1, goal=(1.02, 1.03), redundant=1.5),
+    Cell("100MB-150ms-10", 100 * MB, 0.075, 0.1, goal=(1.02, 1.03), redundant=1.5),
+    Cell("256KB-50ms-1", 256 * KB, 0.025, 0.01, slack_rtt=0.1, redundant=15),
+    Cell("256KB-50ms-10", 256 * KB, 0.025, 0.1, slack_rtt=0.1, redundant=15),
+    Cell("256KB-150ms-1", 256 * KB, 0.075, 0.01, slack_rtt=0.1, redundant=15),
+    Cell("256KB-150ms-10", 256 * KB, 0.075, 0.1, slack_rtt=0.1, redundant=15),
+    Cell("1MB-50ms-1", 1 * MB, 0.025, 0.01, slack_rtt=0.2, redundant=12),
+    Cell("1MB-50ms-10", 1 * MB, 0.025, 0.1, slack_rtt=0.2, redundant=12),
+    Cell("1MB-150ms-1", 1 * MB, 0.075, 0.01, slack_rtt=0.2, redundant=12),
+    Cell("1MB-150ms-10", 1 * MB, 0.075, 0.1, slack_rtt=0.2, redundant=12),
+    Cell("4sites-25MB-50ms-1", 25 * MB, 0.025, 0.01, sites=4, goal=(1.03, 1.06)),
+]
+VERSUS = ["25MB-50ms-0", "25MB-50ms-1", "25MB-50ms-5", "25MB-150ms-1"]
+QUICK_CELLS = ["25MB-50ms-1", "25MB-50ms-burst-5", "1MB-50ms-1"]
+QUICK_VERSUS = ["25MB-50ms-1"]
+
+QUICK, FULL = (os.environ.get(name, "0") not in ("", "0") for name in ("QUICK", "FULL"))
+WORDS = os.environ.get("CELLS", "").split()
+
+
+def number(name, quick, default, full):
+    return int(os.environ.get(name) or (quick if QUICK else full if FULL else default))
+
+
+ROUNDS = number("ROUNDS", 3, 7, 30)
+RUNS = number("RUNS", 1, 1, 5)
+SIM_ROUNDS = number("SIM_ROUNDS", 5, 30, 300)
+SIM_BYTES_MAX = 12 << 30  # of memory: what goes wrong in virtual time has no other end
+
+
+def wanted(name):
+    """A word that is a cell's whole name means that cell alone."""
+    names = {cell.name for cell in CELLS}
+    return not WORDS or any(word == name or (word not in names and word in name) for word in WORDS)
+
+
+def rounds_of(cell):
+    """A small transfer takes little, and its spread is all that it has to tell; a large one takes long."""
+    if cell.size < MB * 10:
+        return 4 * ROUNDS
+    return ROUNDS if cell.size < MB * 100 or FULL else max(2, ROUNDS // 2)
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def reason(error):
+    """The last line of what was said: before it, libraries talk."""
+    return ([line.strip() for line in str(error).splitlines() if line.strip()] or ["?"])[-1]
+
+
+def gateways_on(cell, rounds):
+    """An Exchange, or why there is none."""
+    try:
+        return gateways.exchange(cell, rounds)
+    except (gxtest.Skip, namespaces.Unavailable, AssertionError) as error:
+        return reason(error)
+
+
+def measure_cells():
+    """{name: Exchange, or why there is none}"""
+    found = {}
+    for cell in CELLS:
+        if not wanted(cell.name) or (QUICK and not WORDS and cell.name not in QUICK_CELLS):
+            continue
+        e = found[cell.name] = gateways_on(cell, rounds_of(cell))
+        say("%-20s %s" % (cell.name, "failed: " + e if isinstance(e, str) else (
+            "p50 %.3f p99 %.3f of the bound, %d rounds, load %.1f" % (e.p50, e.p99, e.rounds, e.load))))
+    return found
+
+
+def median_of(runs):
+    """The median run by time, with those that did not end as the slowest."""
+    ordered = sorted(runs, key=lambda r: r.seconds if r.seconds is not None else float("inf"))
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def one_contender(name, function, cell):
+    try:
+        result = median_of([function(cell) for _ in range(RUNS)])
+    except (gxtest.Skip, namespaces.Unavailable, AssertionError) as error:
+        say("  %-20s skip: %s" % (name, reason(error)))
+        return reason(error)
+    result.load = load()
+    say("  %-20s %s" % (name, "%.2f s" % result.seconds if result.seconds else "not within %g s" % contenders.SECONDS_MAX))
+    return result
+
+
+def measure_versus(found, folder):
+    """[(cell, gx's Exchange, [(name, Result, or why there is none)])]"""
+    table = []
+    for cell in CELLS:
+        if cell.name not in (QUICK_VERSUS if QUICK else VERSUS):
+            continue
+        say("versus, %s" % cell.name)
+        own = found.get(cell.name) or gateways_on(cell, ROUNDS)
+        table.append((cell, own, [(name, one_contender(name, function, cell))
+                                  for name, function in contenders.contenders(folder)]))
+    return table
+
+
+def simulate_cells(first, last):
+    """Rows of matrix_sim's table, and how it ended."""
+    argv = [gxtest.program("matrix_sim"), str(SIM_ROUNDS), "path", str(first), str(last)]
+    limit = (SIM_BYTES_MAX, SIM_BYTES_MAX)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
+    head, rows = done.stdout.splitlines()[:2], done.stdout.splitlines()[2:]
+    if done.returncode != 0:
+        rows.append("| `%s` ended with %d: %s | | | | | | | |" % (
+            " ".join(["matrix_sim", *argv[1:]]), done.returncode, reason(done.stderr or "it says nothing")))
+    return head, rows
+
+
+def simulate():
+    """The simulator's table. The last cells, a gigabyte and four sites, take minutes and each has a process of its own."""
+    parts = [(0, 2)] if QUICK else [(0, 21), (22, 22), (23, 23)] if FULL else [(0, 21)]
+    table = []
+    for part in parts:
+        say("simulator, %d rounds a cell, cells %d to %d" % (SIM_ROUNDS, *part))
+        head, rows = simulate_cells(*part)
+        table += rows if table else head + rows
+    return "\n".join(table)
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    why = namespaces.missing("ethtool")
+    if why:
+        say("skip matrix: " + why)
+        return 77
+    about = page.About(started=time.monotonic(), load=load(), rounds=ROUNDS, runs=RUNS, sim_rounds=SIM_ROUNDS,
+                       seconds_max=contenders.SECONDS_MAX, full=FULL)
+    path = os.environ.get("PAGE") or os.path.join(ROOT, "docs", "benchmarks.md")
+    found, versus = measure_cells(), []
+    if found and all(isinstance(e, str) for e in found.values()):
+        say("skip matrix: %s" % next(iter(found.values())))
+        return 77
+    if wanted("versus"):
+        with tempfile.TemporaryDirectory(prefix="gx-bench-") as folder:
+            versus = measure_versus(found, folder)
+    sim = simulate() if wanted("sim") else ""
+    page.write(path, about, [(c, found[c.name]) for c in CELLS if c.name in found], versus, sim)
+    say("wrote %s" % path)
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

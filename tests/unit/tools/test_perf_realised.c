@@ -1,0 +1,178 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gx-perf/realised.h"
+
+#define TITLE "gx-wan slots 1: ms from to frames bytes lost_frames lost_bytes\n"
+#define MS 1000000ull
+
+/* Site 1 of two; a contribution of 1,408 bytes is one frame of 1,498. */
+static struct gx_perf_options options;
+static struct gx_perf_report report;
+
+static int setup(void **state)
+{
+    (void)state;
+    options = (struct gx_perf_options){
+        .rounds = 4, .link = {.rate_bps = 8000000, .delay_seconds = 0.01, .shard_bytes = 1408}};
+    if (gx_perf_report_init(&report, &options) != 0)
+        return -1;
+    report.site = 1;
+    report.site_count = 2;
+    report.bytes = 10 * 1408;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    gx_perf_report_fini(&report);
+    return 0;
+}
+
+/* The warm-up ends at 100 ms, rounds at 200, 300, … */
+static void rounds(uint32_t count)
+{
+    for (uint32_t i = 0; i <= count; i++) {
+        struct gx_event event = {.type = GX_EVENT_MEMBER,
+                                 .round = i + 1,
+                                 .cohort = 3,
+                                 .held_ns = 60 * MS,
+                                 .offered_last_ns = (i + 1) * 100 * MS - 80 * MS,
+                                 .completed_ns = (i + 1) * 100 * MS};
+        gx_perf_report_event(&report, &event, i > 0);
+    }
+}
+
+static int read_text(const char *text, unsigned *line)
+{
+    FILE *file = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
+
+    assert_non_null(file);
+    int rc = gx_perf_realised_read(&report, file, line);
+    fclose(file);
+    return rc;
+}
+
+static void assert_near(double value, double wanted)
+{
+    if (!(fabs(value - wanted) < 1e-9))
+        fail_msg("%.12g is not %.12g", value, wanted);
+}
+
+static void each_round_has_the_loss_of_its_time(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(3);
+    assert_int_equal(
+        read_text(TITLE "80 0 1 10 14980 10 14980\n"  /* the warm-up's */
+                        "110 0 1 10 14980 5 7490\n"   /* half is lost … */
+                        "120 0 1 5 7490 0 0\n"        /* … and repaired */
+                        "192 0 1 10 14980 0 0\n"      /* a clean round, begun early … */
+                        "220 0 1 10 14980 10 14980\n" /* … whose later losses cost it nothing */
+                        "310 1 0 10 14980 10 14980\n" /* away from this site */
+                        "310 0 1 12 17976 2 2996\n",
+                  &line),
+        0);
+    assert_near(report.rounds[0].link_loss, 1.0 / 3);
+    assert_near(report.rounds[1].link_loss, 0);
+    assert_near(report.rounds[2].link_loss, 1.0 / 6);
+}
+
+static void paths_need_no_common_order(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    report.site_count = 3;
+    rounds(2);
+    assert_int_equal(read_text(TITLE "110 0 1 10 14980 0 0\n"
+                                     "210 0 1 10 14980 0 0\n"
+                                     "110 2 1 20 29960 10 14980\n"
+                                     "210 2 1 10 14980 0 0\n",
+                               &line),
+                     0);
+    assert_near(report.rounds[0].link_loss, 1.0 / 3);
+    assert_near(report.rounds[1].link_loss, 0);
+}
+
+static void a_ratio_is_over_what_the_link_could_do(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(1);
+    assert_true(isnan(gx_perf_report_percentile(&report, GX_PERF_TRANSFER_REALISED, 0.5)));
+    assert_int_equal(read_text(TITLE "110 0 1 20 29960 10 14980\n", &line), 0);
+    /* 20 frames of 1,498 us, and 10 ms; a round two delays more */
+    assert_near(gx_perf_report_percentile(&report, GX_PERF_TRANSFER_REALISED, 0.5),
+                0.060 / (20 * 1498e-6 + 0.01));
+    assert_near(gx_perf_report_percentile(&report, GX_PERF_ROUND_REALISED, 0.5),
+                0.080 / (20 * 1498e-6 + 0.03));
+    assert_near(gx_perf_report_percentile(&report, GX_PERF_TRANSFER_RATIO, 0.5),
+                0.060 / (10 * 1498e-6 + 0.01));
+}
+
+static void a_round_that_is_not_in_the_log_stays_without(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(2);
+    assert_int_equal(read_text(TITLE "110 0 1 10 14980 4 5992\n" /* six of ten: of another link? */
+                                     "210 0 1 10 14980 0 0\n",
+                               &line),
+                     0);
+    assert_true(isnan(report.rounds[0].link_loss));
+    assert_near(report.rounds[1].link_loss, 0);
+}
+
+static void a_line_being_written_is_left(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(1);
+    assert_int_equal(read_text(TITLE "110 0 1 10 14980 0 0\n120 0 1 10 149", &line), 0);
+    assert_near(report.rounds[0].link_loss, 0);
+}
+
+static void other_files_are_refused_by_line(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(1);
+    assert_int_equal(read_text("1722470400.123456 0 1 1456 1 pass 4711\n", &line), -EPROTO);
+    assert_int_equal(line, 1);
+    assert_int_equal(read_text(TITLE "1 0 1 1 1 0 0\n2 0 1 1 1 0\n", &line), -EPROTO);
+    assert_int_equal(line, 3);
+    assert_int_equal(read_text(TITLE "1 0 1 1 1 0 0 7\n", &line), -EPROTO);
+    assert_int_equal(read_text(TITLE "1 0 1 1 1 2 2\n", &line), -EPROTO);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(each_round_has_the_loss_of_its_time),
+        TEST(paths_need_no_common_order),
+        TEST(a_ratio_is_over_what_the_link_could_do),
+        TEST(a_round_that_is_not_in_the_log_stays_without),
+        TEST(a_line_being_written_is_left),
+        TEST(other_files_are_refused_by_line),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

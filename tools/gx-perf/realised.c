@@ -1,0 +1,111 @@
+#include "gx-perf/realised.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wan/slotlog.h"
+
+#define NS_PER_MS 1000000u
+#define LINE_BYTES 256
+#define ROWS_MIN 4096
+
+/* All paths into this site in one millisecond of one of them. */
+struct row {
+    uint64_t ms, bytes, lost_bytes;
+};
+
+struct rows {
+    struct row *all;
+    size_t count, room;
+};
+
+static int row_add(struct rows *rows, const struct row *row)
+{
+    if (rows->count == rows->room) {
+        size_t room = rows->room ? 2 * rows->room : ROWS_MIN;
+        struct row *all = reallocarray(rows->all, room, sizeof(*all));
+        if (!all)
+            return -ENOMEM;
+        rows->all = all;
+        rows->room = room;
+    }
+    rows->all[rows->count++] = *row;
+    return 0;
+}
+
+static int rows_read(struct rows *rows, FILE *file, uint32_t site, unsigned *line)
+{
+    char text[LINE_BYTES];
+    int rc = 0;
+
+    *line = 1;
+    if (!fgets(text, sizeof(text), file) || strcmp(text, GX_WAN_SLOTLOG_TITLE "\n") != 0)
+        return -EPROTO;
+    for (*line = 2; rc == 0 && fgets(text, sizeof(text), file); ++*line) {
+        struct row row;
+        uint32_t from, to;
+        int end = 0;
+
+        if (!strchr(text, '\n')) /* being written */
+            break;
+        sscanf(text, "%" SCNu64 " %" SCNu32 " %" SCNu32 " %*u %" SCNu64 " %*u %" SCNu64 " %n",
+               &row.ms, &from, &to, &row.bytes, &row.lost_bytes, &end);
+        if (end == 0 || text[end] != '\0' || row.lost_bytes > row.bytes)
+            return -EPROTO;
+        if (to == site)
+            rc = row_add(rows, &row);
+    }
+    return rc;
+}
+
+/* Paths write their lines as each has traffic. */
+static int by_time(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+
+    return (x->ms > y->ms) - (x->ms < y->ms);
+}
+
+/* The share lost of what the link served from row *at on, until `needed` bytes arrived or until end_ms. */
+static double loss_until(const struct rows *rows, size_t *at, uint64_t end_ms, double needed)
+{
+    double bytes = 0, lost = 0;
+
+    for (; *at < rows->count && rows->all[*at].ms <= end_ms && bytes - lost < needed; ++*at) {
+        bytes += (double)rows->all[*at].bytes;
+        lost += (double)rows->all[*at].lost_bytes;
+    }
+    return bytes - lost >= needed * 2 / 3 ? lost / bytes : NAN;
+}
+
+/* A peer that hears of the round's end first may begin the next one a delay before this site ends it. */
+static uint64_t begin_ms(const struct gx_perf_report *r, uint32_t round_idx)
+{
+    uint64_t before_ns = round_idx ? r->rounds[round_idx - 1].completed_ns : r->warm_ns;
+    uint64_t delay_ns = (uint64_t)(1e9 * r->options->link.delay_seconds);
+
+    return before_ns > delay_ns ? (before_ns - delay_ns) / NS_PER_MS : 0;
+}
+
+int gx_perf_realised_read(struct gx_perf_report *r, FILE *file, unsigned *line)
+{
+    struct rows rows = {0};
+    double overhead = (double)GX_PERF_HEADER_BYTES / r->options->link.shard_bytes;
+    double needed = (r->site_count - 1) * (double)r->bytes * (1 + overhead);
+    size_t at = 0;
+    int rc = rows_read(&rows, file, r->site, line);
+
+    if (rc == 0 && rows.count)
+        qsort(rows.all, rows.count, sizeof(rows.all[0]), by_time);
+    for (uint32_t i = 0; rc == 0 && i < r->round_count; i++) {
+        while (at < rows.count && rows.all[at].ms < begin_ms(r, i))
+            at++;
+        r->rounds[i].link_loss =
+            loss_until(&rows, &at, r->rounds[i].completed_ns / NS_PER_MS, needed);
+    }
+    free(rows.all);
+    return rc;
+}
