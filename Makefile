@@ -78,7 +78,7 @@ CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion
 CXXFLAGS_ALL := -std=c++17 -D_GNU_SOURCE $(O) -g -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off \
                 -pthread $(SAN_FLAGS) $(INCLUDES) $(CXXFLAGS)
 LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
-LIBS := -Wl,--as-needed -luring -lisal -lxxhash -lsodium -lcyaml -lyaml -ljansson $(DPDK_LIBS) -lm
+LIBS := -Wl,--as-needed -luring -lisal -lIPSec_MB -lxxhash -lsodium -lcyaml -lyaml -ljansson $(DPDK_LIBS) -lm
 
 # ---- sources: one list a part; a file with a main() is a program, the rest of its folder its library ----
 
@@ -341,9 +341,11 @@ parts: | build
 	@$(foreach p,$(PROGRAMS),echo '$(call found,$(filter %/$(p),$(BIN))) $(p)';)
 	@echo '$(call found,$(HAVE_DPDK)) DPDK $(if $(HAVE_DPDK),$(shell pkg-config --modversion libdpdk),(libdpdk-dev; without it ports are kernel UDP only))'
 	@echo '$(call found,$(MPI_SO)) MPI $(if $(MPI_SO),($(HAVE_MPI)),(mpich, libmpich-dev; without it ranks meet over TCP only))'
+	@echo '$(call found,$(wildcard /usr/include/intel-ipsec-mb.h)) ipsec-mb (libipsec-mb-dev, required: encrypted links)'
 	@echo '$(call found,$(call has_cpu,avx2)) AVX2 on this machine (else plain C, the same bytes)'
 	@echo '$(call found,$(call has_cpu,avx512bw)) AVX-512 on this machine'
 	@echo '$(call found,$(call has_cpu,gfni)) GFNI on this machine'
+	@echo '$(call found,$(call has_cpu,vaes)) VAES on this machine (AES-GCM at twice the speed and more)'
 	@echo '$(call found,$(CUDA_LIB)) CUDA $(CUDA_SAYS)'
 	@echo '$(call found,$(shell command -v clang)) clang (make lint)'
 	@echo '$(call found,$(shell command -v clang-format)) clang-format (make lint, make format)'

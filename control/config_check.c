@@ -16,9 +16,12 @@ static int print_json(const struct gx_ctl *ctl, const char *path, const char *er
 int gx_ctl_config_check(const struct gx_ctl *ctl, char **arguments)
 {
     struct gx_config config;
+    uint8_t key[GX_PSK_BYTES];
     char error[512], rate[GX_UNITS_TEXT_MAX], memory[GX_UNITS_TEXT_MAX];
     int rc = gx_config_load(arguments[0], &config, error, sizeof(error));
 
+    if (rc == 0 && config.secure)
+        rc = gx_config_key_load(&config, key, error, sizeof(error));
     if (ctl->json)
         return print_json(ctl, arguments[0], rc ? error : NULL);
     if (rc != 0)

@@ -301,10 +301,11 @@ static int set_rate_control(struct loader *l, const char *text)
 
 static int set_security(struct loader *l, const char *text)
 {
-    if (strcmp(text, "none") != 0)
-        return gx_config_fail(l->file, l->file->lines[GX_KEY_security],
-                              "security: '%s' is not in this release: only `none` is", text);
-    return 0;
+    l->config->secure = strcmp(text, "psk") == 0;
+    if (l->config->secure || strcmp(text, "none") == 0)
+        return 0;
+    return gx_config_fail(l->file, l->file->lines[GX_KEY_security],
+                          "security: '%s' is neither psk nor none", text);
 }
 
 static int set_value(struct loader *l, enum gx_config_key key, const char *text)
@@ -362,6 +363,8 @@ static int set_value(struct loader *l, enum gx_config_key key, const char *text)
         return set_log_level(l, text);
     case GX_KEY_security:
         return set_security(l, text);
+    case GX_KEY_key:
+        return set_path(l, key, text, c->key, sizeof(c->key));
     case GX_KEY_sites_name:
     case GX_KEY_sites_address:
     case GX_KEY_COUNT:
@@ -421,6 +424,14 @@ static int set_derived(struct loader *l)
         c->fetch_wait_ns = c->deadline_ns;
     if (l->file->lines[GX_KEY_start_sites] == 0)
         c->start_sites = c->site_count;
+    if (c->secure && !c->key[0])
+        return gx_config_fail(l->file, l->file->lines[GX_KEY_security],
+                              "security: 'psk' needs `key`: the file with the key of all sites, "
+                              "made by gxctl key generate");
+    if (!c->secure && c->key[0])
+        return gx_config_fail(l->file, l->file->lines[GX_KEY_key],
+                              "key: '%s' has no use with `security: none`: set `security: psk`",
+                              c->key);
     if (c->min_sites > c->start_sites)
         return gx_config_fail(l->file, l->file->lines[GX_KEY_min_sites],
                               "min_sites: %u is more than start_sites, %u", c->min_sites,

@@ -2,12 +2,14 @@
 #ifndef GX_CONFIG_H
 #define GX_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "gx.h"
 #include "lane/rate.h"
+#include "session/psk.h"
 
 #define GX_CONFIG_PATH_MAX 108 /* sun_path */
 #define GX_CONFIG_ADDRESS_MAX 64
@@ -46,6 +48,8 @@ struct gx_config {
     uint32_t loss_floor_percent; /* 15 */
     uint32_t keep_rounds;        /* 2 */
     enum gx_log_level log_level;
+    bool secure;    /* `security: psk` */
+    char key[256];  /* path of the key's file; "": none */
     uint64_t given; /* bit per key of config.def: it stands in the file, or was set since */
     uint32_t site_count;
     uint32_t self; /* index of `site` in sites */
@@ -55,6 +59,11 @@ struct gx_config {
 /* 0, or -EINVAL / -errno with one line in `error`: FILE:LINE: what is wrong with which key and value, and what would be
  * right. An unknown key is an error that names the nearest right key. */
 int gx_config_load(const char *path, struct gx_config *config, char *error, size_t error_bytes);
+
+/* Reads the key of a config that is secure. 0, or -EINVAL / -errno with one line in `error`: FILE: what is wrong, and what
+ * would be right. */
+int gx_config_key_load(const struct gx_config *config, uint8_t key[GX_PSK_BYTES], char *error,
+                       size_t error_bytes);
 
 /* The value in effect of a key outside sites[], as it would stand in a file. Returns `out`. */
 #define GX_CONFIG_TEXT_MAX 256

@@ -125,7 +125,9 @@ const char *gx_config_value(const struct gx_config *c, int key, char *out)
     case GX_KEY_log_level:
         return print_text(out, gx_log_level_name(c->log_level));
     case GX_KEY_security:
-        return print_text(out, "none");
+        return print_text(out, c->secure ? "psk" : "none");
+    case GX_KEY_key:
+        return print_text(out, c->key);
     case GX_KEY_sites_name:
     case GX_KEY_sites_address:
     case GX_KEY_COUNT:

@@ -95,9 +95,15 @@ int main(int argc, char **argv)
     bool check = false;
     const char *path = options_parse(argc, argv, &check);
     char error[512];
+    uint8_t key[GX_PSK_BYTES];
     int ret = gx_config_load(path, &gxd.config, error, sizeof(error));
 
     if (ret) {
+        fprintf(stderr, "gxd: %s\n", error);
+        return EXIT_CONFIG;
+    }
+    if (check && gxd.config.secure &&
+        gx_config_key_load(&gxd.config, key, error, sizeof(error)) != 0) {
         fprintf(stderr, "gxd: %s\n", error);
         return EXIT_CONFIG;
     }

@@ -27,13 +27,18 @@ enum { FD_SIGNAL, FD_WAKE, FD_CONTROL, FD_COUNT = FD_CONTROL + GX_CONTROL_FDS };
 
 /* ---- start ---- */
 
+static void random_fill(void *out, size_t bytes)
+{
+    while (getrandom(out, bytes, 0) != (ssize_t)bytes) /* short only when a signal came */
+        ;
+}
+
 static uint64_t random_u64(void)
 {
     uint64_t value = 0;
 
     while (!value)
-        if (getrandom(&value, sizeof(value), 0) != sizeof(value))
-            value = 0;
+        random_fill(&value, sizeof(value));
     return value;
 }
 
@@ -84,9 +89,28 @@ static int links_configure(struct gxd *gxd)
     links->shard_bytes = shard_bytes(config->mtu, v6);
     links->incarnation = random_u64();
     links->seed = random_u64();
+    random_fill(links->secret, sizeof(links->secret));
     links->counters = gxd->stat->workers;
     links->workers = config->workers;
     return 0;
+}
+
+static int security_configure(struct gxd *gxd)
+{
+    struct gx_links_config *links = &gxd->core_config.links;
+    char error[512];
+    int ret;
+
+    links->secure = gxd->config.secure;
+    if (!links->secure) {
+        gx_warn_log("security: none: whoever is on the path can read and change what is sent; "
+                    "gxctl key generate, `security: psk` and `key` prevent that");
+        return 0;
+    }
+    ret = gx_config_key_load(&gxd->config, links->psk, error, sizeof(error));
+    if (ret)
+        gx_error_log("%s", error);
+    return ret ? -EINVAL : 0;
 }
 
 static int core_configure(struct gxd *gxd)
@@ -273,10 +297,14 @@ int gxd_start(struct gxd *gxd)
         ret = port_open(gxd);
     if (!ret)
         ret = core_configure(gxd);
+    if (!ret)
+        ret = security_configure(gxd);
     if (ret)
         return ret;
     stat_fill(gxd);
     gxd->core = gx_core_create(&gxd->core_config, gx_clock_ns());
+    explicit_bzero(gxd->core_config.links.psk, sizeof(gxd->core_config.links.psk));
+    explicit_bzero(gxd->core_config.links.secret, sizeof(gxd->core_config.links.secret));
     if (!gxd->core) {
         gx_error_log("out of memory");
         return -ENOMEM;

@@ -293,7 +293,8 @@ static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reas
                      gx_links_difference(ex->links, peer));
     ex->refused[peer] = reason;
     if (reason) {
-        peer_void(ex, peer);
+        if (!gx_links_up(ex->links, peer))
+            peer_void(ex, peer);
         return;
     }
     if (incarnation == ex->incarnations[peer])

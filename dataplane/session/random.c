@@ -1,46 +1,65 @@
 #include "session/random.h"
 
-static uint64_t splitmix(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+#include <string.h>
 
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    return z ^ z >> 31;
+#include <sodium.h> /* crypto_stream_chacha20(), crypto_generichash() */
+
+#include "gx_assert.h"
+#include "wire/le.h"
+
+_Static_assert(sizeof((struct gx_random *)0)->key == crypto_stream_chacha20_KEYBYTES, "its key");
+
+static void refill(struct gx_random *random)
+{
+    static const uint8_t nonce[crypto_stream_chacha20_NONCEBYTES];
+    uint8_t stream[sizeof random->key + GX_RANDOM_BUFFER_BYTES];
+
+    crypto_stream_chacha20(stream, sizeof stream, nonce, random->key);
+    memcpy(random->key, stream, sizeof random->key);
+    memcpy(random->buffer, stream + sizeof random->key, sizeof random->buffer);
+    random->used = 0;
+    sodium_memzero(stream, sizeof stream);
 }
 
-static uint64_t rotate(uint64_t x, int by)
+void gx_random_init_secret(struct gx_random *random, const uint8_t secret[GX_RANDOM_SECRET_BYTES],
+                           uint64_t seed)
 {
-    return x << by | x >> (64 - by);
+    uint8_t number[8];
+
+    gx_put_u64(number, seed);
+    GX_ASSERT(crypto_generichash(random->key, sizeof random->key, number, sizeof number, secret,
+                                 GX_RANDOM_SECRET_BYTES) == 0);
+    refill(random);
 }
 
 void gx_random_init(struct gx_random *random, uint64_t seed)
 {
-    for (int i = 0; i < 4; i++)
-        random->state[i] = splitmix(&seed);
-}
+    static const uint8_t none[GX_RANDOM_SECRET_BYTES];
 
-uint64_t gx_random_u64(struct gx_random *random)
-{
-    uint64_t *s = random->state;
-    uint64_t result = rotate(s[1] * 5, 7) * 9;
-    uint64_t t = s[1] << 17;
-
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotate(s[3], 45);
-    return result;
+    gx_random_init_secret(random, none, seed);
 }
 
 void gx_random_fill(struct gx_random *random, uint8_t *out, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i += 8) {
-        uint64_t word = gx_random_u64(random);
+    while (bytes > 0) {
+        size_t count = GX_RANDOM_BUFFER_BYTES - random->used;
 
-        for (size_t j = i; j < bytes && j < i + 8; j++, word >>= 8)
-            out[j] = (uint8_t)word;
+        if (count > bytes)
+            count = bytes;
+        memcpy(out, random->buffer + random->used, count);
+        memset(random->buffer + random->used, 0, count);
+        random->used += (uint32_t)count;
+        out += count;
+        bytes -= count;
+        if (random->used == GX_RANDOM_BUFFER_BYTES)
+            refill(random);
     }
+}
+
+uint64_t gx_random_u64(struct gx_random *random)
+{
+    uint8_t bytes[8];
+
+    gx_random_fill(random, bytes, sizeof bytes);
+    return gx_get_u64(bytes);
 }

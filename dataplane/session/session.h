@@ -8,7 +8,9 @@
  * So a replayed hello costs at most an answer. Answers are limited to 20 a second.
  *
  * Slots     receive index = random bits, peer, slot: found without a search, unique among ours.
- * Seal      gx_session_seal() and gx_session_open() are the seam for an AEAD; now they are CRC32C.
+ * Security  with a psk hellos carry its tag, and a session has a key for each direction; without, a CRC32C. A hello whose
+ *           tag does not fit has no effect but, repeated, a word for people (`refused`); nothing ends by it.
+ * Rekey     a new handshake on the same rules, before a key has sealed too much or is too old.
  */
 #ifndef GX_SESSION_SESSION_H
 #define GX_SESSION_SESSION_H
@@ -17,6 +19,8 @@
 #include <stdint.h>
 
 #include "gx.h"
+#include "session/aead.h"
+#include "session/psk.h"
 #include "session/random.h"
 #include "session/replay.h"
 #include "wire/address.h"
@@ -32,6 +36,13 @@
 #define GX_SILENCE_NS 1000000000ull     /* after it a new handshake is tried */
 #define GX_SESSION_OLD_NS 1000000000ull /* so long an old session still receives after a rekey */
 #define GX_HELLO_ANSWER_NS 50000000ull  /* least time between two answers */
+#define GX_HELLO_STRANGE 3 /* so many in a row whose tag does not fit, before it is said */
+
+/* A key seals at most this: AES-GCM then leaves an attacker an advantage below 2^-57 (RFC 9001, B.1.1: 2^28 packets of
+ * 2^7 blocks). And it is used no longer than this, so that one that leaks gives away no more than an hour. */
+#define GX_REKEY_BLOCKS (1ull << 35)
+#define GX_REKEY_NS 3600000000000ull
+#define GX_NUMBER_MAX ((1ull << 48) - 1) /* none is sent above it */
 
 struct gx_session {
     bool live;
@@ -41,9 +52,14 @@ struct gx_session {
     uint32_t peer_idx;
     uint8_t local_key[GX_HELLO_KEY_BYTES];
     uint8_t peer_key[GX_HELLO_KEY_BYTES];
-    uint64_t expires_ns;  /* UINT64_MAX: the current one */
-    uint64_t next_number; /* of the next packet we send */
-    uint64_t generation;  /* grows with every session of this peer */
+    uint64_t expires_ns;   /* UINT64_MAX: the current one */
+    uint64_t next_number;  /* of the next packet we send */
+    uint64_t rekey_number; /* from this one on a new handshake is tried */
+    uint64_t rekey_ns;     /* or from this time on */
+    bool sealed;           /* by the AEAD; false: a CRC32C */
+    struct gx_aead tx, rx;
+    uint8_t local_secret[GX_HELLO_KEY_BYTES]; /* of local_key; zeros once the keys are derived */
+    uint64_t generation;                      /* grows with every session of this peer */
     struct gx_replay replay;
 };
 
@@ -57,6 +73,8 @@ struct gx_local {
     uint32_t mtu;
     uint32_t workers;
     uint32_t lane; /* of this session layer: a hello of another one is not for it */
+    bool secure;   /* `psk` holds */
+    struct gx_psk psk;
     struct gx_random random;
 };
 
@@ -78,6 +96,8 @@ struct gx_handshake {
     uint64_t pending_ns;   /* when it was first sent; 0: not yet */
     uint64_t hello_rtt_ns; /* from then to its answer, at most GX_SILENCE_NS */
     uint64_t attempt;
+    uint64_t rekey_next_ns; /* least time of the next hello of a rekey */
+    uint32_t strange;       /* hellos in a row whose tag does not fit */
     bool redial;            /* the next one goes to `dial`, not to `addr` */
     uint64_t retry_ns;      /* next hello of our own accord */
     uint64_t retry_wait_ns; /* and the wait after it */
@@ -95,6 +115,8 @@ enum gx_hello_effect {
     GX_HELLO_ANSWERED,
     GX_HELLO_ESTABLISHED, /* `current` is new */
     GX_HELLO_REFUSED,     /* `refused` has changed; a session there was has ended */
+    GX_HELLO_DOUBTED, /* `refused` has changed, but anybody may have sent it: nothing has ended */
+    GX_HELLO_FORGED,  /* its tag does not fit */
 };
 
 void gx_handshake_init(struct gx_handshake *handshake, uint32_t peer, const struct gx_addr *dial,
@@ -104,10 +126,14 @@ void gx_handshake_end(struct gx_handshake *handshake);
 /* From now on it dials of its own accord, or only answers. */
 void gx_handshake_dial(struct gx_handshake *handshake, bool dials, uint64_t now);
 
-/* A hello from this peer (by its name). */
+/* Could this packet be what its hello says it is? The checksum of mode none; a tag of mode psk can only be looked at with
+ * the peer's name (gx_handshake_rx() does). */
+bool gx_hello_plausible(const struct gx_hello *hello, const uint8_t *packet, size_t bytes);
+
+/* A plausible hello from this peer (by its name), parsed and as it came. */
 enum gx_hello_effect gx_handshake_rx(struct gx_handshake *handshake, struct gx_local *local,
-                                     const struct gx_hello *hello, const struct gx_addr *from,
-                                     uint64_t now);
+                                     const struct gx_hello *hello, const uint8_t *packet,
+                                     size_t bytes, const struct gx_addr *from, uint64_t now);
 
 /* The next hello that is due: fills header (sealed), payload (GX_HELLO_MAX_BYTES) and address; returns payload bytes,
  * 0 when none is due. */
@@ -130,10 +156,13 @@ static inline uint32_t gx_session_peer(uint32_t index)
     return index / GX_SESSION_SLOTS % GX_SITES_MAX;
 }
 
-/* Writes header and tag for the next packet of the session (number and session index are filled in). */
-void gx_session_seal(struct gx_session *session, struct gx_header *header,
-                     uint8_t out[GX_HEADER_BYTES], const uint8_t *payload);
-/* Does the tag fit? */
-bool gx_session_open(const struct gx_session *session, const uint8_t *packet, size_t bytes);
+/* Header and tag of the session's next packet (number and session index are filled in). Returns what is to be sent
+ * after it: `payload` itself, or, where the session encrypts, the ciphertext in `room`, which may be the payload's own
+ * place. */
+const uint8_t *gx_session_seal(struct gx_session *session, struct gx_header *header,
+                               uint8_t out[GX_HEADER_BYTES], const uint8_t *payload, uint8_t *room);
+/* The payload if the tag fits, in the packet or decrypted in `room`; else NULL. */
+const uint8_t *gx_session_open(const struct gx_session *session, uint64_t number,
+                               const uint8_t *packet, size_t bytes, uint8_t *room);
 
 #endif

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h> /* sodium_memzero() */
+
 #include "fec/fec.h"
 #include "gx_assert.h"
 #include "transfer/peer.h"
@@ -31,19 +33,22 @@ static bool memory_get(struct gx_links *links, uint32_t ring_count)
 {
     uint32_t sites = links->config.site_count;
 
-    links->peers = calloc(sites, sizeof *links->peers);
+    links->peers = aligned_alloc(_Alignof(struct gx_peer), sites * sizeof *links->peers);
     links->rings = calloc((size_t)sites * ring_count, sizeof *links->rings);
     links->blocks = calloc(links->block_count, sizeof *links->blocks);
     links->pool = aligned_alloc(64, (size_t)GX_POOL_BUFFERS * links->pool_bytes);
     links->scratch =
         aligned_alloc(64, (gx_fec_scratch_bytes(links->config.shard_bytes) + 63) / 64 * 64);
+    links->plain = aligned_alloc(64, GX_PAYLOAD_MAX_BYTES);
+    if (links->peers != NULL)
+        memset(links->peers, 0, sites * sizeof *links->peers);
     if (links->config.stash_packets > 0) {
         links->stash = calloc(links->config.stash_packets, sizeof *links->stash);
         links->stash_bytes = malloc((size_t)links->config.stash_packets * links->pool_bytes);
     }
     return (links->config.stash_packets == 0 || (links->stash && links->stash_bytes)) &&
-           links->peers != NULL && links->rings != NULL && links->blocks != NULL &&
-           links->pool != NULL && links->scratch != NULL;
+           links->plain != NULL && links->peers != NULL && links->rings != NULL &&
+           links->blocks != NULL && links->pool != NULL && links->scratch != NULL;
 }
 
 static void local_init(struct gx_links *links)
@@ -57,7 +62,12 @@ static void local_init(struct gx_links *links)
     local->mtu = links->config.mtu;
     local->workers = links->config.workers;
     local->lane = links->config.lane;
-    gx_random_init(&local->random, links->config.seed);
+    local->secure = links->config.secure;
+    if (local->secure)
+        gx_psk_init(&local->psk, links->config.psk);
+    gx_random_init_secret(&local->random, links->config.secret, links->config.seed);
+    sodium_memzero(links->config.psk, sizeof links->config.psk);
+    sodium_memzero(links->config.secret, sizeof links->config.secret);
     gx_hello_list_digest(local->names, local->site_count, local->list_digest);
 }
 
@@ -97,7 +107,7 @@ struct gx_links *gx_links_create(const struct gx_links_config *config,
     links->ctx = ctx;
     links->block_count = config->send_blocks != 0 ? config->send_blocks : GX_SEND_BLOCKS;
     links->pool_bytes = pool_buffer_bytes(config);
-    if (!memory_get(links, ring_count)) {
+    if (gx_aead_init() != 0 || !memory_get(links, ring_count)) {
         gx_links_destroy(links);
         return NULL;
     }
@@ -121,6 +131,7 @@ void gx_links_destroy(struct gx_links *links)
     free(links->blocks);
     free(links->pool);
     free(links->scratch);
+    free(links->plain);
     free(links->stash);
     free(links->stash_bytes);
     free(links);
@@ -357,6 +368,7 @@ void gx_peer_tick(struct gx_links *links, struct gx_peer *peer, uint64_t now)
     bool up = session != NULL && now - peer->handshake.heard_ns < UP_NS;
 
     links->config.counters->link[peer->idx][GX_LINK_up] = up;
+    links->config.counters->link[peer->idx][GX_LINK_refused] = peer->handshake.refused;
     if (session == NULL)
         return;
     gx_arrival_tick(&lane->arrival, &session->replay, window_ns, now);

@@ -13,6 +13,8 @@
 
 #include "gx.h"
 #include "lane/rate.h"
+#include "session/psk.h"
+#include "session/random.h"
 #include "stat/counters.h"
 #include "transfer/sink.h"
 #include "transfer/source.h"
@@ -35,7 +37,11 @@ struct gx_links_config {
     uint32_t shard_bytes;               /* largest multiple of 64 in mtu − 20 − 8 − 48 */
     uint8_t ip_udp_bytes[GX_SITES_MAX]; /* headers of IP and UDP to that site; 0: 28 (IPv4) */
     uint64_t incarnation;               /* random, not 0, new at every start */
-    uint64_t seed;        /* of session indices, keys and transfer ids; secret in production */
+    uint64_t seed;                      /* of session indices, keys and transfer ids … */
+    uint8_t secret
+        [GX_RANDOM_SECRET_BYTES]; /* … with this, which nobody else may know; zeros: a simulation */
+    bool secure;                  /* `security: psk` */
+    uint8_t psk[GX_PSK_BYTES];
     uint32_t send_blocks; /* records of blocks, 16 bytes each, for all sends; 0: 262,144 */
     struct gx_counters *counters;
     /* With several workers each has links of its own. */
@@ -96,7 +102,7 @@ struct gx_links_ops {
     void (*on_control)(void *ctx, uint32_t peer, const uint8_t *message, size_t bytes,
                        uint64_t order, uint64_t now);
     /* The session with the peer came up, with this incarnation (again with the same one after a rekey), or was
-     * refused (`reason`). */
+     * refused (`reason`): it has ended, or gx_links_up() says that it goes on, should the peer be heard in it again. */
     void (*on_peer)(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reason reason,
                     uint64_t now);
     /* Asks for the next REPORT or STATUS for this peer; returns its bytes, 0 when there is none. Called when the

@@ -54,7 +54,6 @@ static void established(struct gx_links *links, struct gx_peer *peer,
 static void refused(struct gx_links *links, struct gx_peer *peer, uint64_t now)
 {
     links->config.counters->link[peer->idx][GX_LINK_refused] = peer->handshake.refused;
-    gx_peer_reset(links, peer, now);
     links->ops.on_peer(links->ctx, peer->idx, peer->handshake.incarnation, peer->handshake.refused,
                        now);
 }
@@ -92,8 +91,8 @@ static void rx_hello(struct gx_links *links, const struct gx_addr *from, const u
     struct gx_session *old;
     uint64_t old_incarnation;
 
-    if (!gx_header_checksum_fits(packet, payload, payload_bytes) ||
-        !gx_hello_parse(&hello, payload, payload_bytes)) {
+    if (!gx_hello_parse(&hello, payload, payload_bytes) ||
+        !gx_hello_plausible(&hello, packet, bytes)) {
         GX_COUNT(links->config.counters, packets_malformed_total, 1);
         return;
     }
@@ -106,12 +105,19 @@ static void rx_hello(struct gx_links *links, const struct gx_addr *from, const u
     }
     old = gx_handshake_current(&peer->handshake);
     old_incarnation = peer->handshake.incarnation;
-    switch (gx_handshake_rx(&peer->handshake, &links->local, &hello, from, now)) {
+    switch (gx_handshake_rx(&peer->handshake, &links->local, &hello, packet, bytes, from, now)) {
     case GX_HELLO_ESTABLISHED:
         established(links, peer, old != NULL ? &old->replay : NULL, old_incarnation, now);
         break;
     case GX_HELLO_REFUSED:
+        gx_peer_reset(links, peer, now);
         refused(links, peer, now);
+        break;
+    case GX_HELLO_DOUBTED:
+        refused(links, peer, now);
+        break;
+    case GX_HELLO_FORGED:
+        GX_COUNT_LINK(links->config.counters, peer->idx, drop_checksum_total, 1);
         break;
     case GX_HELLO_NOTHING:
     case GX_HELLO_ANSWERED:
@@ -556,6 +562,11 @@ static void rx_feedback(struct gx_links *links, struct gx_peer *peer, const stru
 
 /* ---- every packet ---- */
 
+static bool comes_from(const struct gx_peer *peer, const struct gx_addr *from)
+{
+    return memcmp(from, &peer->handshake.addr, sizeof *from) == 0;
+}
+
 /* Finds peer and session, checks tag and number. NULL: counted and dropped. */
 static struct gx_peer *check(struct gx_links *links, struct packet *packet,
                              const struct gx_addr *from, const uint8_t *bytes, size_t byte_count,
@@ -579,11 +590,13 @@ static struct gx_peer *check(struct gx_links *links, struct packet *packet,
         return NULL;
     }
     packet->current = packet->session == gx_handshake_current(&peer->handshake);
-    if (packet->current && memcmp(from, &peer->handshake.addr, sizeof *from) != 0) {
+    if (packet->current && !packet->session->sealed && !comes_from(peer, from)) {
         GX_COUNT(counters, packets_stranger_total, 1);
         return NULL;
     }
-    if (!gx_session_open(packet->session, bytes, byte_count)) {
+    packet->payload =
+        gx_session_open(packet->session, packet->header.number, bytes, byte_count, links->plain);
+    if (packet->payload == NULL) {
         GX_COUNT_LINK(counters, idx, drop_checksum_total, 1);
         return NULL;
     }
@@ -595,11 +608,14 @@ static struct gx_peer *check(struct gx_links *links, struct packet *packet,
 }
 
 static void accept(struct gx_links *links, struct gx_peer *peer, const struct packet *packet,
-                   uint64_t now)
+                   const struct gx_addr *from, uint64_t now)
 {
     struct gx_replay *replay = &packet->session->replay;
     uint64_t *counters = links->config.counters->link[peer->idx];
 
+    /* The newest packet says where the peer is now; an older one may have been held back by somebody. */
+    if (packet->current && packet->header.number > replay->highest)
+        peer->handshake.addr = *from;
     if (packet->current)
         gx_arrival_packet(&peer->lane.arrival, replay, packet->header.number,
                           packet->header.clock_us, now);
@@ -621,7 +637,10 @@ void gx_links_rx(struct gx_links *links, uint64_t now, const struct gx_addr *fro
     GX_COUNT(counters, packets_received_total, 1);
     switch (gx_header_parse(&packet.header, bytes, byte_count)) {
     case GX_HEADER_OK:
-        break;
+        if (packet.header.payload_bytes <= GX_PAYLOAD_MAX_BYTES)
+            break;
+        GX_COUNT(counters, packets_malformed_total, 1);
+        return;
     case GX_HEADER_MALFORMED:
         GX_COUNT(counters, packets_malformed_total, 1);
         return;
@@ -636,9 +655,8 @@ void gx_links_rx(struct gx_links *links, uint64_t now, const struct gx_addr *fro
     peer = check(links, &packet, from, bytes, byte_count, now);
     if (peer == NULL)
         return;
-    packet.payload = bytes + GX_HEADER_BYTES;
     packet.bytes = packet.header.payload_bytes;
-    accept(links, peer, &packet, now);
+    accept(links, peer, &packet, from, now);
     switch (packet.header.type) {
     case GX_TYPE_SHARD:
         rx_shard(links, peer, &packet, now);

@@ -54,18 +54,19 @@ static void charge(struct gx_links *links, struct gx_peer *peer, uint32_t payloa
     GX_COUNTER_ADD(counters[GX_LINK_sent_bytes_total], frame_bytes);
 }
 
-/* Seals the next packet of the lane and logs it. */
+/* Seals the next packet of the lane and logs it. Where sessions encrypt, the owner is a buffer of the pool, and the
+ * ciphertext goes there. */
 static void emit(struct gx_links *links, struct gx_peer *peer, struct out *out,
                  struct gx_header *header, const uint8_t *payload, uint32_t owner,
                  struct gx_flight_entry entry, uint64_t now)
 {
     struct gx_packet *packet = &out->packets[out->count++];
     struct gx_session *session = gx_handshake_current(&peer->handshake);
+    uint8_t *room = owner & GX_OWNER_POOL ? pool_at(links, owner) : NULL;
 
     header->clock_us = (uint32_t)(now / 1000);
-    gx_session_seal(session, header, packet->header, payload);
+    packet->payload = gx_session_seal(session, header, packet->header, payload, room);
     packet->to = peer->handshake.addr;
-    packet->payload = payload;
     packet->payload_bytes = header->payload_bytes;
     packet->owner = owner;
     if (gx_flight_full(&peer->lane.flight))
@@ -271,6 +272,8 @@ static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_r
                        payload_bytes + GX_HEADER_BYTES + GX_FRAME_OVERHEAD_BYTES);
     if (!is_data)
         counters[GX_LINK_copied_bytes_total] += payload_bytes;
+    else if (links->local.secure)
+        counters[GX_LINK_copied_encrypt_bytes_total] += payload_bytes;
 }
 
 /* The same block's next shard is due a round of blocks later: from memory to the cache takes about as long. Shards of one
@@ -313,7 +316,10 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
         payload = send->source->bytes + send->start + (uint64_t)shard * bytes;
         if (shard == layout->shard_count - 1)
             bytes = (uint32_t)((layout->bytes - 1) % layout->shard_bytes + 1);
-        send->source->packets++;
+        if (links->local.secure)
+            owner = pool_take(links);
+        else
+            send->source->packets++;
         shard_prefetch(layout, shard, payload);
     }
     header.payload_bytes = (uint16_t)bytes;

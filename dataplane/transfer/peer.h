@@ -68,6 +68,7 @@ struct gx_links {
     uint32_t pool_free[GX_POOL_BUFFERS];
     uint32_t pool_free_count;
     void *scratch;
+    uint8_t *plain;           /* the payload of the packet at hand, decrypted */
     struct gx_stashed *stash; /* [config.stash_packets], their payloads in stash_bytes */
     uint8_t *stash_bytes;
     uint32_t stash_count;

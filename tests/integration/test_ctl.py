@@ -493,12 +493,6 @@ def test_host_init_and_fini():
 # ---- what is made for distribution ----
 
 
-@once
-def test_key_is_reserved():
-    done = answer(run([program("gxctl"), "key", "show"]), 2)
-    check("reserved" in done.stderr, done.stderr)
-
-
 def complete(script, *words):
     text = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _gxctl; printf "%s\\n" "${COMPREPLY[@]-}"'
     done = run(["bash", "-c", text, "bash", script, *words])

@@ -13,10 +13,12 @@ static uint64_t effects(const struct world *world, uint32_t i)
 
     for (uint32_t j = 0; j < world->config.sites; j++) {
         const uint64_t *link = site->counters.link[j];
+        /* Damaged hellos in a row look like another key, and are reported as that; nothing ends by it. */
+        uint64_t refused = link[GX_LINK_refused] == GX_REASON_KEY ? 0 : link[GX_LINK_refused];
 
         sum += link[GX_LINK_received_packets_total] + link[GX_LINK_received_shards_total] +
-               link[GX_LINK_sessions_total] + link[GX_LINK_peer_restarts_total] +
-               link[GX_LINK_refused] + gx_links_heard_ns(site->links, j);
+               link[GX_LINK_sessions_total] + link[GX_LINK_peer_restarts_total] + refused +
+               gx_links_heard_ns(site->links, j);
     }
     return sum;
 }

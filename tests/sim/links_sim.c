@@ -68,6 +68,7 @@ static void draw_config(struct gx_random *random, struct world_config *config, u
         };
     config->fault_end_ns = config->restart_ns + 10 * MS;
     config->rate_algorithm = one_in(random, 2) ? &gx_rate_path : &gx_rate_fixed;
+    config->secure = one_in(random, 2);
 }
 
 /* A black hole for large packets, mostly from the start, sometimes in mid-transfer. Not below what control needs. */

@@ -135,8 +135,9 @@ static void check_payload(struct world *world, const struct gx_packet *packet)
         const struct delivery *delivery = &world->deliveries[i];
 
         if (packet->payload >= delivery->bytes &&
-            packet->payload < delivery->bytes + delivery->open.bytes && !delivery->source_live)
-            links_fail(world, "payload of a released source", i, 0);
+            packet->payload < delivery->bytes + delivery->open.bytes &&
+            (!delivery->source_live || world->config.secure))
+            links_fail(world, "payload of a released source, or not encrypted", i, 0);
     }
 }
 
@@ -298,6 +299,8 @@ static void on_peer(void *ctx, uint32_t peer, uint64_t incarnation, enum gx_reas
 
     (void)incarnation;
     (void)now;
+    if (reason == GX_REASON_KEY && at->world->config.secure)
+        return; /* several damaged hellos in a row: nothing ends by it */
     at->world->sites[at->self].upcalls++;
     if (reason != GX_REASON_NONE)
         links_fail(at->world, "link refused", peer, reason);
@@ -376,6 +379,7 @@ static void site_start(struct world *world, uint32_t i)
     config->shard_bytes = SHARD_BYTES;
     config->incarnation = gx_random_u64(&world->random) | 1;
     config->seed = gx_random_u64(&world->random);
+    config->secure = world->config.secure;
     config->counters = &site->counters;
     config->send_blocks = 32768;
     site->incarnation++;

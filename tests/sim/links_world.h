@@ -83,6 +83,7 @@ struct world_config {
         neck; /* rate_bps > 0: all packets from even sites share it, before their path */
     const struct gx_rate_algorithm *rate_algorithm; /* NULL: gx_rate_fixed */
     uint64_t hold_ns_max;                           /* how long a port keeps a packet */
+    bool secure;                                    /* with a key */
     bool hostile;                                   /* strangers, replays, fuzz */
     uint64_t restart_ns;                            /* of site 1, 0: never */
     uint64_t fault_end_ns;

@@ -44,6 +44,8 @@ void sim_site_init(struct sim_world *world, uint32_t index)
     links->recv_rate_bps = links->rate_bps;
     links->mtu = params->mtu;
     links->shard_bytes = params->shard_bytes;
+    links->secure = params->secure;
+    memset(links->psk, (int)(world->seed & 0xff), sizeof(links->psk));
     if (params->workers_max > 1)
         links->send_blocks = 16384; /* of each worker; what a world needs, and quicker to make */
     links->counters = site->counters;

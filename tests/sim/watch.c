@@ -32,11 +32,64 @@ struct said {
     uint64_t prefix[GX_SITES_MAX];
 };
 
+#define SESSIONS 8
+#define HEAD_BYTES 16
+
+/* The newest sessions that a site sends in to another, by their receive index. */
+struct numbered {
+    uint32_t session[SESSIONS];
+    uint64_t highest[SESSIONS];
+    uint32_t next;
+};
+
+/* What a control packet of a pair of sites, either way, began with under this number. */
+struct head {
+    uint64_t number;
+    uint32_t low, high, session;
+    uint8_t bytes[HEAD_BYTES];
+};
+
 struct sim_watch {
+    struct numbered numbered[GX_SITES_MAX][GX_SITES_MAX];
+    struct head heads[BUCKETS];
     struct said said[SIM_RUNS_MAX][SIM_FRAGMENTS_MAX];
     uint32_t life[GX_SITES_MAX];
     struct transfer *buckets[BUCKETS];
 };
+
+static void watch_number(struct sim_world *world, struct numbered *numbered, uint32_t from,
+                         uint32_t session, uint64_t number)
+{
+    uint32_t at = 0;
+
+    while (at < SESSIONS && numbered->session[at] != session)
+        at++;
+    if (at == SESSIONS) {
+        at = numbered->next++ % SESSIONS;
+        numbered->session[at] = session;
+        numbered->highest[at] = 0;
+    }
+    if (number <= numbered->highest[at])
+        sim_fail(world, "NONCE", "site %u sends number %llu after %llu in session %08x", from,
+                 (unsigned long long)number, (unsigned long long)numbered->highest[at], session);
+    numbered->highest[at] = number;
+}
+
+static void watch_head(struct sim_world *world, struct sim_watch *watch, uint32_t from, uint32_t to,
+                       uint32_t session, uint64_t number, const uint8_t *payload)
+{
+    struct head now = {number, from < to ? from : to, from < to ? to : from, session, {0}};
+    struct head *head =
+        &watch->heads[sim_mix(number ^ (uint64_t)now.low << 40 ^ (uint64_t)now.high << 48) %
+                      BUCKETS];
+
+    memcpy(now.bytes, payload, HEAD_BYTES);
+    if (head->number == number && head->low == now.low && head->high == now.high &&
+        head->session != session && memcmp(head->bytes, now.bytes, HEAD_BYTES) == 0)
+        sim_fail(world, "NONCE", "sites %u and %u: sessions %08x and %08x share a keystream", from,
+                 to, head->session, session);
+    *head = now;
+}
 
 static uint32_t load32(const uint8_t *at)
 {
@@ -167,12 +220,23 @@ bool sim_watch_packet(struct sim_world *world, struct sim_watch *watch, uint32_t
 {
     const uint8_t *header = content->data;
     size_t payload_bytes = content->bytes - GX_HEADER_BYTES;
+    unsigned type = header[0] & 15;
 
-    if ((header[0] & 15) == 3 && payload_bytes > 0 && header[GX_HEADER_BYTES] == GX_CONTROL_STATUS)
+    if (world->params.secure && type != 0) {
+        uint64_t number = load32(header + 8) | (uint64_t)load32(header + 12) << 32;
+
+        watch_number(world, &watch->numbered[from][to], from, load32(header + 4), number);
+        if (type == 3 && payload_bytes >= HEAD_BYTES)
+            watch_head(world, watch, from, to, load32(header + 4), number,
+                       header + GX_HEADER_BYTES);
+    }
+    if (!world->params.secure && type == 3 && payload_bytes > 0 &&
+        header[GX_HEADER_BYTES] == GX_CONTROL_STATUS)
         watch_status(world, watch, from, header + GX_HEADER_BYTES, payload_bytes);
-    if ((header[0] & 15) == 3 && payload_bytes > 0 && header[GX_HEADER_BYTES] == GX_CONTROL_OPEN)
+    if (!world->params.secure && type == 3 && payload_bytes > 0 &&
+        header[GX_HEADER_BYTES] == GX_CONTROL_OPEN)
         watch_open(world, from, content);
-    if ((header[0] & 15) != 1)
+    if (type != 1)
         return false;
     *shard = (struct sim_shard){load32(header + 16), load32(header + 20), header[24], header[25]};
     watch_shard(world, watch, from, to, content->lane, shard);

@@ -2,6 +2,8 @@
  *
  * I8        no row of a block twice on a transfer before all 256 were sent.
  * I1        a STATUS carries durable records only.
+ * NONCE     with a key, no packet number comes twice in a session, and no two sessions of a pair share their keystream: a
+ *           state message's first bytes hardly differ, so under the same key and number the ciphertext would be the same.
  * R2        an offer that a STATUS shows as recorded stands while its round is open. */
 #ifndef SIM_WATCH_H
 #define SIM_WATCH_H

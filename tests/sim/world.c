@@ -84,6 +84,8 @@ void sim_params_draw(struct sim_world *world)
     params->hostile = sim_chance(&random, 0.5) ? 0.3 : 0.02;
     params->bad_command = sim_chance(&random, 0.3) ? 0.05 : 0;
     params->trainers_end = sim_chance(&random, 0.5);
+    params->secure = sim_chance(&random, 0.4);
+    world->stats.secure += params->secure;
 }
 
 uint64_t sim_transfer_ns(const struct sim_world *world, uint32_t run)

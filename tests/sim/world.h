@@ -55,7 +55,8 @@
     SIM_STAT(corrupted, "packets corrupted")                                                       \
     SIM_STAT(late, "packets very late")                                                            \
     SIM_STAT(replayed, "packets replayed")                                                         \
-    SIM_STAT(hostile, "packets forged")
+    SIM_STAT(hostile, "packets forged")                                                            \
+    SIM_STAT(secure, "worlds with a key")
 
 struct sim_stats {
 #define SIM_STAT(name, text) uint64_t name;
@@ -118,6 +119,7 @@ struct sim_params {
     uint32_t extra_rounds; /* everyone does so many more once the faults are over */
     double hostile;        /* chance of a replayed or forged packet per tick */
     bool trainers_end;     /* they detach as soon as they have done their rounds */
+    bool secure;           /* `security: psk`, the same key everywhere */
     double bad_command;    /* chance that a trainer makes a mistake before an offer */
 };
 

@@ -136,7 +136,8 @@ static void every_key_can_be_set(void **state)
                           "min_sites: 2\n"
                           "keep_rounds: 1\n"
                           "log: {level: debug}\n"
-                          "security: none\n"
+                          "security: psk\n"
+                          "key: /etc/gx/key\n"
                           "sites:\n"
                           "  - name: a\n    address: '[::1]:7440'\n"
                           "  - name: b\n    address: '[::1]:7441'\n"
@@ -320,7 +321,21 @@ static void what_this_release_lacks_is_said(void **state)
 {
     (void)state;
     refused_line("workers: 9", "workers: '9' is not a whole number from 1 to 8");
-    refused_line("security: noise", "security: 'noise' is not in this release: only `none` is");
+}
+
+static void security_and_key_go_together(void **state)
+{
+    (void)state;
+    refused_line("security: noise", "security: 'noise' is neither psk nor none");
+    refused_line("security: psk", "security: 'psk' needs `key`: the file with the key of all "
+                                  "sites, made by gxctl key generate");
+    refused_line("key: /etc/gx/key",
+                 "key: '/etc/gx/key' has no use with `security: none`: set `security: psk`");
+    assert_int_equal(load(SMALLEST "security: psk\nkey: /etc/gx/key\n"), 0);
+    assert_true(config.secure);
+    assert_string_equal(config.key, "/etc/gx/key");
+    assert_int_equal(load(SMALLEST), 0);
+    assert_false(config.secure);
 }
 
 static void too_little_memory_is_refused(void **state)
@@ -552,6 +567,7 @@ int main(void)
         cmocka_unit_test(a_value_that_is_no_unit_is_quoted),
         cmocka_unit_test(numbers_have_limits),
         cmocka_unit_test(what_this_release_lacks_is_said),
+        cmocka_unit_test(security_and_key_go_together),
         cmocka_unit_test(too_little_memory_is_refused),
         cmocka_unit_test(duplicate_sites_are_refused),
         cmocka_unit_test(equal_addresses_are_found_behind_other_spellings),

@@ -453,6 +453,19 @@ static void wrong_usage_exits_2(void **state)
     assert_string_equal(w->err, "gxctl: -s needs a value\n");
 }
 
+static void generated_keys_are_right_and_differ(void **state)
+{
+    struct world *w = *state;
+    char first[65];
+
+    assert_int_equal(run(w, "key generate"), GX_CTL_OK);
+    assert_int_equal(strspn(w->out, "0123456789abcdef"), 64);
+    assert_string_equal(w->out + 64, "\n");
+    snprintf(first, sizeof(first), "%s", w->out);
+    assert_int_equal(run(w, "key generate"), GX_CTL_OK);
+    assert_memory_not_equal(w->out, first, 64);
+}
+
 static void help_names_every_command(void **state)
 {
     static const char *const words[] = {
@@ -649,6 +662,7 @@ int main(void)
         TEST(a_state_directory_can_be_named),
         TEST(hostile_counters_do_no_harm),
         TEST(wrong_usage_exits_2),
+        TEST(generated_keys_are_right_and_differ),
         TEST(help_names_every_command),
         TEST(the_page_describes_every_command),
         TEST(config_check_judges_a_file),

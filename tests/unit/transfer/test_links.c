@@ -45,6 +45,8 @@ static struct gx_open wanted;
 static struct gx_packet held[64]; /* not yet released */
 static uint32_t held_count;
 static bool holding, deaf;
+static bool secure;
+static uint8_t moved; /* not 0: where site 0's packets come from now */
 
 static enum gx_answer on_open(void *ctx, uint32_t peer, const struct gx_open *open,
                               struct gx_sink **out, enum gx_reason *reason, uint64_t at)
@@ -160,6 +162,7 @@ static void end_start(uint32_t self, uint64_t incarnation)
     end->config.shard_bytes = SHARD;
     end->config.incarnation = incarnation;
     end->config.seed = incarnation * 77;
+    end->config.secure = secure;
     end->config.counters = &end->counters;
     end->config.send_blocks = 64;
     end->links = gx_links_create(&end->config, &ops, end, now);
@@ -190,14 +193,14 @@ static uint32_t exchange(void)
 
         for (uint32_t p = 0; p < count; p++) {
             uint8_t copy[GX_HEADER_BYTES + SHARD];
-            struct gx_addr from = {{(uint8_t)i}};
+            struct gx_addr from = {{i == 0 && moved ? moved : (uint8_t)i}};
 
             memcpy(copy, packets[p].header, GX_HEADER_BYTES);
             if (packets[p].payload_bytes > 0)
                 memcpy(copy + GX_HEADER_BYTES, packets[p].payload, packets[p].payload_bytes);
             if ((!deaf || i == 0) && !too_large(&ends[i], &packets[p]) &&
-                !unheard(&ends[packets[p].to.b[0]], &packets[p]))
-                gx_links_rx(ends[packets[p].to.b[0]].links, now, &from, copy,
+                !unheard(&ends[packets[p].to.b[0] & 1], &packets[p]))
+                gx_links_rx(ends[packets[p].to.b[0] & 1].links, now, &from, copy,
                             GX_HEADER_BYTES + packets[p].payload_bytes);
             if (holding && i == 0 && held_count < 64)
                 held[held_count++] = packets[p];
@@ -222,6 +225,7 @@ static int setup(void **state)
     now = 1000 * MS;
     held_count = 0;
     holding = deaf = false;
+    moved = 0;
     for (size_t i = 0; i < BYTES; i++)
         bytes[i] = (uint8_t)(i * 2654435761u >> 13);
     tables = malloc(gx_sink_table_bytes(BYTES, SHARD, 64, 1));
@@ -238,9 +242,16 @@ static int setup(void **state)
     return 0;
 }
 
+static int setup_psk(void **state)
+{
+    secure = true;
+    return setup(state);
+}
+
 static int teardown(void **state)
 {
     (void)state;
+    secure = false;
     gx_links_destroy(ends[0].links);
     gx_links_destroy(ends[1].links);
     free(tables);
@@ -565,7 +576,42 @@ static void idle_links_wake_seldom_and_stay_up(void **state)
     assert_int_equal(ends[0].counters.link[1][GX_LINK_lost_packets_total], 0);
 }
 
+/* ---- security: psk ---- */
+
+static void encrypted_shards_leave_the_source_alone(void **state)
+{
+    (void)state;
+    holding = true;
+    assert_non_null(send_it());
+    run(50 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+    assert_memory_equal(staging, bytes, BYTES);
+    assert_int_equal(source.packets, 0);
+    for (uint32_t i = 0; i < held_count; i++) {
+        assert_true(held[i].payload < bytes || held[i].payload >= bytes + BYTES);
+        gx_links_release(ends[0].links, held[i].owner);
+    }
+    assert_int_equal(ends[0].counters.link[1][GX_LINK_copied_encrypt_bytes_total], BYTES);
+}
+
+static void address_follows_the_newest_packet_only(void **state)
+{
+    uint64_t sessions = ends[1].counters.link[0][GX_LINK_sessions_total];
+
+    (void)state;
+    moved = 64; /* its lowest bit still names the site */
+    assert_non_null(send_it());
+    run(50 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+    assert_int_equal(ends[1].counters.link[0][GX_LINK_sessions_total], sessions);
+    assert_int_equal(ends[1].counters.site[GX_SITE_packets_stranger_total], 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_PSK(name)                                                                             \
+    {                                                                                              \
+#name "_psk", name, setup_psk, teardown, NULL                                              \
+    }
 
 /* Parts belong to the worker of their lane alone. */
 static void a_part_of_another_lane_is_dropped(void **state)
@@ -602,6 +648,15 @@ int main(void)
         TEST(state_messages_arrive),
         TEST(slots_and_records_are_bounded),
         TEST(idle_links_wake_seldom_and_stay_up),
+        TEST_PSK(sessions_come_up_with_each_others_incarnation),
+        TEST_PSK(transfer_is_held_and_everything_let_go),
+        TEST_PSK(not_ready_waits_and_goes_on_when_told),
+        TEST_PSK(restarted_peer_ends_sends_as_not_needed),
+        TEST_PSK(silent_link_makes_a_new_session_and_goes_on),
+        TEST_PSK(state_messages_arrive),
+        TEST_PSK(idle_links_wake_seldom_and_stay_up),
+        TEST_PSK(encrypted_shards_leave_the_source_alone),
+        TEST_PSK(address_follows_the_newest_packet_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
