@@ -42,7 +42,8 @@ INLINE __m512i xor3(__m512i a, __m512i b, __m512i c)
 }
 
 /* DOT(rows, EACH): `rows` sums share each load, two sources a step; the matrices lie in the order of their use.
- * The sums are named one by one, since gcc -O2 would keep an array of them in memory. */
+ * The CPU's own prefetching follows fewer streams than there are sources: two steps ahead is enough from memory, and
+ * costs nothing from cache. The sums are named one by one, since gcc -O2 would keep an array of them in memory. */
 #define DOT(rows, EACH)                                                                            \
     GFNI static void dot_##rows(const struct gx_fec_dot *dot)                                      \
     {                                                                                              \
@@ -58,6 +59,8 @@ INLINE __m512i xor3(__m512i a, __m512i b, __m512i c)
             for (; s + 2 <= count; s += 2, m += 2 * (rows)) {                                      \
                 __m512i a = _mm512_loadu_si512(dot->sources[s] + at);                              \
                 __m512i b = _mm512_loadu_si512(dot->sources[s + 1] + at);                          \
+                _mm_prefetch((const char *)dot->sources[s] + at + 128, _MM_HINT_T0);               \
+                _mm_prefetch((const char *)dot->sources[s + 1] + at + 128, _MM_HINT_T0);           \
                 EACH(ADD_TWO, rows)                                                                \
             }                                                                                      \
             if (s < count) {                                                                       \
