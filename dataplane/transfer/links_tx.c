@@ -275,13 +275,13 @@ static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_r
 }
 
 /* The same block's next shard is due a round of blocks later: from memory to the cache takes about as long. Shards of one
- * block after the other lie far apart, which the CPU's own prefetching does not see. */
-static void shard_prefetch(const struct gx_layout *layout, uint32_t shard, const uint8_t *payload)
+ * block after the other lie far apart, which the CPU's own prefetching does not see. One half before this shard is
+ * sealed and one after: a core has too few requests in flight for all of them. `payload` is NULL or this shard, followed by another. */
+static void shard_prefetch(const uint8_t *payload, uint32_t from, uint32_t to)
 {
-    if (shard + 2 >= layout->shard_count) /* the last one may be shorter */
+    if (payload == NULL)
         return;
-    payload += layout->shard_bytes;
-    for (uint32_t i = 0; i < layout->shard_bytes; i += 64)
+    for (uint32_t i = from; i < to; i += 64)
         __builtin_prefetch(payload + i);
 }
 
@@ -292,7 +292,7 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
     uint32_t shard = gx_layout_first(layout, row->block) + row->row;
     uint32_t bytes = layout->shard_bytes;
     uint32_t owner = send->source_slot;
-    const uint8_t *payload;
+    const uint8_t *payload, *next = NULL;
     struct gx_header header = {
         .type = GX_TYPE_SHARD,
         .transfer = send->open.transfer,
@@ -317,10 +317,13 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
             owner = pool_take(links);
         else
             send->source->packets++;
-        shard_prefetch(layout, shard, payload);
+        if (shard + 2 < layout->shard_count) /* the last one may be shorter */
+            next = payload + bytes;
     }
     header.payload_bytes = (uint16_t)bytes;
+    shard_prefetch(next, 0, bytes / 2);
     emit(links, peer, out, &header, payload, owner, entry, now);
+    shard_prefetch(next, bytes / 2, bytes);
     count_shard(links, peer->idx, row, bytes);
     gx_lane_shard_sent(&peer->lane, now);
     if (send->armed_ns == 0)
