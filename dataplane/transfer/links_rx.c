@@ -568,6 +568,20 @@ static bool comes_from(const struct gx_peer *peer, const struct gx_addr *from)
     return memcmp(from, &peer->handshake.addr, sizeof *from) == 0;
 }
 
+/* What the packet is decrypted into: a shard comes to lie where it belongs at once. */
+static uint8_t *room_find(struct gx_links *links, struct gx_peer *peer,
+                          const struct gx_header *header)
+{
+    struct gx_incoming *incoming = NULL;
+    uint8_t *room = NULL;
+
+    if (header->type == GX_TYPE_SHARD)
+        incoming = gx_recv_find(&peer->recv, header->transfer);
+    if (incoming != NULL)
+        room = gx_part_room(incoming->part, header);
+    return room != NULL ? room : links->plain;
+}
+
 /* Finds peer and session, checks tag and number. NULL: counted and dropped. */
 static struct gx_peer *check(struct gx_links *links, struct packet *packet,
                              const struct gx_addr *from, const uint8_t *bytes, size_t byte_count,
@@ -595,8 +609,8 @@ static struct gx_peer *check(struct gx_links *links, struct packet *packet,
         GX_COUNT(counters, packets_stranger_total, 1);
         return NULL;
     }
-    packet->payload =
-        gx_session_open(packet->session, packet->header.number, bytes, byte_count, links->plain);
+    packet->payload = gx_session_open(packet->session, packet->header.number, bytes, byte_count,
+                                      room_find(links, peer, &packet->header));
     if (packet->payload == NULL) {
         GX_COUNT_LINK(counters, idx, drop_checksum_total, 1);
         return NULL;
