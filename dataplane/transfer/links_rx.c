@@ -454,8 +454,9 @@ static void lane_rate(struct gx_links *links, struct gx_peer *peer,
         gx_pace_rate(&lane->pace, lane->rate.bps, now);
 }
 
+/* clock_us: the peer's, when it sent this. */
 static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
-                          const struct gx_feedback *feedback, uint64_t now)
+                          const struct gx_feedback *feedback, uint32_t clock_us, uint64_t now)
 {
     struct gx_lane *lane = &peer->lane;
     struct gx_estimate *estimate = &lane->estimate;
@@ -463,7 +464,7 @@ static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
     uint32_t rtt_us = (uint32_t)(now / 1000) - feedback->echo_us - feedback->held_us;
 
     if (feedback->highest != 0 && rtt_us < RTT_MAX_US)
-        gx_estimate_rtt(estimate, rtt_us * 1000ull, now);
+        gx_estimate_rtt(estimate, rtt_us * 1000ull, (uint32_t)(now / 1000) - clock_us, now);
     gx_estimate_totals(estimate, feedback->expected, feedback->lost, feedback->bursts);
     lane->peer_lateness_us = feedback->lateness_us;
     if (gx_estimate_loss(estimate) > GX_MTU_LOSS)
@@ -550,7 +551,7 @@ static void rx_feedback(struct gx_links *links, struct gx_peer *peer, const stru
         return;
     }
     peer->lane.feedback_number = packet->header.number;
-    lane_feedback(links, peer, &feedback, now);
+    lane_feedback(links, peer, &feedback, packet->header.clock_us, now);
     for (uint32_t i = 0; i < feedback.entry_count; i++) {
         gx_feedback_entry_parse(&entry, packet->payload, packet->bytes, &at);
         if (!rx_entry(links, peer, &entry, now)) {
