@@ -25,10 +25,11 @@ static void update(struct gx_pace *pace, uint64_t now)
 {
     uint64_t elapsed = now > pace->updated_ns ? now - pace->updated_ns : 0;
     int64_t max = credit_max(pace);
-    uint64_t to_full = (uint64_t)(max - pace->credit) / pace->rate_bps + 1;
 
+    if (now == pace->updated_ns) /* as for most packets of a burst */
+        return;
     pace->updated_ns = now;
-    if (elapsed >= to_full)
+    if (elapsed >= (uint64_t)(max - pace->credit) / pace->rate_bps + 1)
         pace->credit = max;
     else
         pace->credit += (int64_t)(elapsed * pace->rate_bps);
