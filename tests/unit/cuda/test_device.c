@@ -267,6 +267,47 @@ static void older_architectures_fuse_no_gelu(void **state)
     assert_true(losses < 5e-3);
 }
 
+/* With the twin of cuDNN: what belongs to it is placed, captured and run, and GPUs without it do without. */
+static void attention_may_be_cudnns(void **state)
+{
+    (void)state;
+    double losses;
+    struct gx_device_config config = config_of(GX_PRECISION_BF16);
+    gx_simt_faults.cudnn = true;
+    assert_true(compare(&config, &losses) < 0.1);
+    assert_true(losses < 5e-3);
+    config.recompute = GX_RECOMPUTE_LAYERS;
+    float *wanted = train(&config);
+    assert_trains_to(wanted, &config);
+    free(wanted);
+    struct pair p;
+    start(&p, &gx_cuda_device, &tiny, &config);
+    assert_non_null(strstr(p.device->machine(p.state), "attention: cuDNN"));
+    const uint64_t before = gx_simt_allocations();
+    step(&p, 0);
+    step(&p, 1);
+    assert_int_equal(gx_simt_allocations(), before);
+    end(&p);
+    gx_simt_faults.cudnn = false;
+}
+
+/* The same bits as our own: nothing of cuDNN is left. */
+static void without_cudnn_attention_is_our_own(void **state)
+{
+    (void)state;
+    struct gx_device_config automatic = config_of(GX_PRECISION_BF16), own = automatic;
+    own.attention = GX_ATTENTION_OWN;
+    float *wanted = train(&own);
+    assert_trains_to(wanted, &automatic); /* not installed */
+    gx_simt_faults.cudnn = gx_simt_faults.cudnn_fails = true;
+    assert_trains_to(wanted, &automatic); /* refuses to run */
+    gx_simt_faults.cudnn_fails = false;
+    automatic.deterministic = true;
+    assert_trains_to(wanted, &automatic); /* its bits differ from run to run */
+    gx_simt_faults.cudnn = false;
+    free(wanted);
+}
+
 static void nothing_is_allocated_in_a_step(void **state)
 {
     (void)state;
@@ -373,6 +414,18 @@ static void shapes_without_kernels_are_refused(void **state)
     assert_refused(&odd, &config, -EINVAL, (const char *[]){"--heads 4", "32, 64 or 128", NULL});
 }
 
+static void cudnn_alone_is_refused_where_it_is_not(void **state)
+{
+    (void)state;
+    struct gx_device_config config = config_of(GX_PRECISION_BF16);
+    config.attention = GX_ATTENTION_CUDNN;
+    assert_refused(&tiny, &config, -ENOENT,
+                   (const char *[]){"--attention cudnn", "install", "--attention own", NULL});
+    gx_simt_faults.cudnn = gx_simt_faults.cudnn_fails = true;
+    assert_refused(&tiny, &config, -EIO, (const char *[]){"--attention cudnn", "planted", NULL});
+    gx_simt_faults.cudnn = gx_simt_faults.cudnn_fails = false;
+}
+
 static void a_kernel_that_fails_is_named(void **state)
 {
     (void)state;
@@ -399,12 +452,15 @@ int main(void)
         cmocka_unit_test(the_same_bits_again),
         cmocka_unit_test(epilogues_may_be_missing),
         cmocka_unit_test(older_architectures_fuse_no_gelu),
+        cmocka_unit_test(attention_may_be_cudnns),
+        cmocka_unit_test(without_cudnn_attention_is_our_own),
         cmocka_unit_test(nothing_is_allocated_in_a_step),
         cmocka_unit_test(logits_are_the_cpus),
         cmocka_unit_test(a_loss_that_is_not_finite_updates_nothing),
         cmocka_unit_test(no_device_is_said),
         cmocka_unit_test(too_little_memory_says_what_would_help),
         cmocka_unit_test(shapes_without_kernels_are_refused),
+        cmocka_unit_test(cudnn_alone_is_refused_where_it_is_not),
         cmocka_unit_test(a_kernel_that_fails_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
