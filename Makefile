@@ -95,7 +95,7 @@ TRAIN_SRC := $(filter-out trainer/ranks/mpi.c,$(wildcard trainer/*.c trainer/mod
 # The trainer on a GPU. cuda/*.c and the kernels make libgxcuda.a; with the twins of the runtime and of the matrix library
 # in tests/simt/, and the kernels compiled for the host, they make libgxsimt.a, which tests/unit/cuda/ is linked with.
 CUDA_CU   := $(wildcard trainer/cuda/*.cu)
-CUDA_TWIN := $(patsubst %,trainer/cuda/%.c,dev matmul load sum cublaslt_check)
+CUDA_TWIN := $(patsubst %,trainer/cuda/%.c,dev matmul attention_cudnn sum cublaslt_check cudnn_check)
 CUDA_SRC  := $(wildcard trainer/cuda/*.c)
 SIMT_SRC  := $(filter-out $(CUDA_TWIN),$(CUDA_SRC)) $(wildcard tests/simt/*.c)
 SIMT_CXX  := $(wildcard tests/simt/*.cpp) $(filter-out tests/unit/cuda/test_%,$(wildcard tests/unit/cuda/*.cpp))
@@ -200,13 +200,20 @@ $(SIMT_TRAIN): $(B)/obj/simt/main.o $(SIMT_LIB) $(TRAIN_LIB) $(BASE_LIBS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $< -Wl,--start-group $(SIMT_LIB) $(TRAIN_LIB) $(BASE_LIBS) -Wl,--end-group $(LIBS) $(BLAS) -lstdc++ -o $@
 
+# In place of a driver, so that cuDNN plans where there is none.
+$(B)/lib/nodriver.so: tests/simt/nodriver/nodriver.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fPIC -shared -Wl,-soname,libcuda.so.1 $< -o $@
+$(B)/tests/unit/cuda/test_attention_graph: | $(B)/lib/nodriver.so
+
 UNIT_BIN  := $(addprefix $(B)/,$(basename $(UNIT_SRC) $(UNIT_CXX)))
 INTEG_BIN := $(patsubst %.c,$(B)/%,$(INTEG_SRC))
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
 
 # make test-gpu: programs that need a compiler, nvcc and, to run, a GPU: no BLAS, no cmocka, no DPDK. The same kernel tests as
 # in the unit tests, but those of the emulation itself; tests/gpu/ stands for what is missing.
-GPU_TESTS := $(filter-out tests/unit/cuda/test_simt.c tests/unit/cuda/test_device.c tests/unit/cuda/test_outer_side.c \
+GPU_TESTS := $(filter-out $(patsubst %,tests/unit/cuda/test_%.c,simt device outer_side attention_graph) \
     %_faults.c,$(wildcard tests/unit/cuda/test_*.c))
 GPU_BENCH := $(patsubst %,tests/gpu/%.c,train kernels step)
 GPU_PARTS := $(filter-out $(GPU_BENCH),$(wildcard tests/gpu/*.c tests/gpu/bare/*.c)) \

@@ -37,7 +37,7 @@ SEEDS, SEEDS_ASAN = (1, 1000), (1, 100)
 SEEDS_A_JOB, SEEDS_A_JOB_ASAN = 50, 10
 SEEDED = ["gx-sim", "links_sim"]
 TIMEOUT_S = {"unit": 120, "unit-asan": 300, "bytes": 120, "sim": 600, "sim-asan": 600, "integration": 600, "bench": 900}
-TOTAL_S = 1800  # twice what it takes on two cores: a hang ends here
+TOTAL_S = 840  # a run within 15 minutes on two cores, and a hang, end here
 GRACE_S = 5
 SHOWN_LINES = 80
 # Integration tests mostly wait, so two at once; those that look at times get the machine for themselves.

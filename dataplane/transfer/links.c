@@ -46,7 +46,8 @@ static bool memory_get(struct gx_links *links, uint32_t ring_count)
         links->stash = calloc(links->config.stash_packets, sizeof *links->stash);
         links->stash_bytes = malloc((size_t)links->config.stash_packets * links->pool_bytes);
     }
-    return (links->config.stash_packets == 0 || (links->stash && links->stash_bytes)) &&
+    return gx_parity_init(&links->parity, links->config.shard_bytes) &&
+           (links->config.stash_packets == 0 || (links->stash && links->stash_bytes)) &&
            links->plain != NULL && links->peers != NULL && links->rings != NULL &&
            links->blocks != NULL && links->pool != NULL && links->scratch != NULL;
 }
@@ -130,6 +131,7 @@ void gx_links_destroy(struct gx_links *links)
     free(links->rings);
     free(links->blocks);
     free(links->pool);
+    gx_parity_fini(&links->parity);
     free(links->scratch);
     free(links->plain);
     free(links->stash);
@@ -156,8 +158,10 @@ static void source_drop(struct gx_links *links, uint32_t slot)
 {
     struct gx_source *source = links->sources[slot];
 
-    if (source->packets == 0 && source->sends == 0)
-        links->sources[slot] = NULL;
+    if (source->packets > 0 || source->sends > 0)
+        return;
+    gx_parity_forget(&links->parity, source);
+    links->sources[slot] = NULL;
 }
 
 void gx_links_release(struct gx_links *links, uint32_t owner)

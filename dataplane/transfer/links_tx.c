@@ -1,7 +1,6 @@
 /* What goes out: per peer hello, feedback, probe, OPEN, state messages; then shards, peer by peer in bursts. */
 #include <string.h>
 
-#include "fec/fec.h"
 #include "gx_assert.h"
 #include "transfer/links.h"
 #include "transfer/peer.h"
@@ -242,19 +241,18 @@ static void tx_state(struct gx_links *links, struct gx_peer *peer, struct out *o
 
 /* ---- shards ---- */
 
-static void parity_make(const struct gx_send *send, const struct gx_row *row, uint8_t *to)
+/* In `room`, or, where it is encrypted on its way there, wherever it was made. */
+static const uint8_t *parity_row(struct gx_links *links, const struct gx_send *send,
+                                 const struct gx_row *row, uint8_t *room)
 {
-    const struct gx_source *source = send->source;
-    uint32_t shard_bytes = send->layout.shard_bytes;
-    uint32_t first = gx_layout_first(&send->layout, row->block);
-    const uint8_t *data[GX_K_SMALL];
+    uint32_t wanted = send->blocks[row->block].want + 1u;
+    const uint8_t *made = gx_parity_row(&links->parity, send->source, send->start, &send->layout,
+                                        row->block, row->row, wanted, room);
 
-    for (uint32_t i = 0; i < row->k; i++)
-        data[i] = source->bytes + send->start + (uint64_t)(first + i) * shard_bytes;
-    if (first + row->k == send->layout.shard_count &&
-        send->start + send->layout.bytes == source->byte_count)
-        data[row->k - 1] = source->tail;
-    gx_fec_row(row->k, row->row, data, shard_bytes, to);
+    if (made == room || links->local.secure)
+        return made;
+    memcpy(room, made, send->layout.shard_bytes);
+    return room;
 }
 
 static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_row *row,
@@ -276,13 +274,13 @@ static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_r
 }
 
 /* The same block's next shard is due a round of blocks later: from memory to the cache takes about as long. Shards of one
- * block after the other lie far apart, which the CPU's own prefetching does not see. */
-static void shard_prefetch(const struct gx_layout *layout, uint32_t shard, const uint8_t *payload)
+ * block after the other lie far apart, which the CPU's own prefetching does not see. One half before this shard is
+ * sealed and one after: a core has too few requests in flight for all of them. `payload` is NULL or this shard, followed by another. */
+static void shard_prefetch(const uint8_t *payload, uint32_t from, uint32_t to)
 {
-    if (shard + 2 >= layout->shard_count) /* the last one may be shorter */
+    if (payload == NULL)
         return;
-    payload += layout->shard_bytes;
-    for (uint32_t i = 0; i < layout->shard_bytes; i += 64)
+    for (uint32_t i = from; i < to; i += 64)
         __builtin_prefetch(payload + i);
 }
 
@@ -293,7 +291,7 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
     uint32_t shard = gx_layout_first(layout, row->block) + row->row;
     uint32_t bytes = layout->shard_bytes;
     uint32_t owner = send->source_slot;
-    const uint8_t *payload;
+    const uint8_t *payload, *next = NULL;
     struct gx_header header = {
         .type = GX_TYPE_SHARD,
         .transfer = send->open.transfer,
@@ -309,8 +307,7 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
 
     if (row->row >= row->k) {
         owner = pool_take(links);
-        payload = pool_at(links, owner);
-        parity_make(send, row, pool_at(links, owner));
+        payload = parity_row(links, send, row, pool_at(links, owner));
     } else {
         payload = send->source->bytes + send->start + (uint64_t)shard * bytes;
         if (shard == layout->shard_count - 1)
@@ -319,10 +316,13 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
             owner = pool_take(links);
         else
             send->source->packets++;
-        shard_prefetch(layout, shard, payload);
+        if (shard + 2 < layout->shard_count) /* the last one may be shorter */
+            next = payload + bytes;
     }
     header.payload_bytes = (uint16_t)bytes;
+    shard_prefetch(next, 0, bytes / 2);
     emit(links, peer, out, &header, payload, owner, entry, now);
+    shard_prefetch(next, bytes / 2, bytes);
     count_shard(links, peer->idx, row, bytes);
     gx_lane_shard_sent(&peer->lane, now);
     if (send->armed_ns == 0)

@@ -38,6 +38,8 @@ struct gx_simt_faults {
     bool no_register;       /* host memory can't be registered */
     bool no_fused_epilogue; /* the matrix library knows none */
     uint32_t capability;    /* 0: 90 */
+    bool cudnn;             /* cuDNN is installed */
+    bool cudnn_fails;       /* but what it is asked to run is refused */
 };
 extern struct gx_simt_faults gx_simt_faults;
 

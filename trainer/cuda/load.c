@@ -16,7 +16,7 @@ static void *load_from(const char *folder, const char *subfolder, const char *na
     return dlopen(path, RTLD_NOW | RTLD_LOCAL);
 }
 
-void *gx_load(const char *const *names, const char *what)
+void *gx_load_try(const char *const *names)
 {
     for (const char *const *name = names; *name; name++) {
         void *object = dlopen(*name, RTLD_NOW | RTLD_LOCAL);
@@ -27,9 +27,16 @@ void *gx_load(const char *const *names, const char *what)
         if (object)
             return object;
     }
-    gx_dev_fail(-ENOENT,
-                "%s was not found (nor an older one): install %s, and name its folder in "
-                "LD_LIBRARY_PATH",
-                names[0], what);
     return NULL;
+}
+
+void *gx_load(const char *const *names, const char *what)
+{
+    void *object = gx_load_try(names);
+    if (!object)
+        gx_dev_fail(-ENOENT,
+                    "%s was not found (nor an older one): install %s, and name its folder in "
+                    "LD_LIBRARY_PATH",
+                    names[0], what);
+    return object;
 }
