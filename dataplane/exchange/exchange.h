@@ -138,7 +138,7 @@ void gx_holder_opened(struct gx_slot *slot, bool again, uint64_t now);
 void gx_holder_joined(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                       struct gx_slot *slot, uint32_t peer, uint64_t now);
 /* All was there, but other bytes than were opened. */
-void gx_holder_spoiled(struct gx_slot *slot);
+void gx_holder_spoiled(struct gx_fragment *f, struct gx_slot *slot);
 
 /* fetch.c */
 void gx_fetch_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,

@@ -150,7 +150,7 @@ static bool helps(const struct gx_exchange *ex, const struct gx_run *run,
 
 static bool is_asked(const struct gx_slot *slot, uint64_t round)
 {
-    return slot->asked_round == round;
+    return slot->asked_round == round && slot->asked_ns > 0;
 }
 
 bool gx_holder_asked(const struct gx_slot *slot, uint64_t round, uint32_t peer)
@@ -184,7 +184,7 @@ static void holder_choose(struct gx_exchange *ex, const struct gx_run *run, stru
                           const struct gx_record *r, uint32_t owner, uint64_t now)
 {
     struct gx_slot *slot = &f->slots[r->round & 1][owner];
-    bool asked = is_asked(slot, r->round), gone = !gx_links_up(ex->links, owner);
+    bool before = slot->asked_round == r->round, gone = !gx_links_up(ex->links, owner);
     bool stuck = is_stuck(f, slot, r->round, now);
     uint64_t best_bps;
     int32_t holder;
@@ -193,10 +193,10 @@ static void holder_choose(struct gx_exchange *ex, const struct gx_run *run, stru
     if (gone || stuck) {
         /* An owner that came back without its sends, or to whom we did, is the first to be asked. */
         uint32_t first = gone ? owner + 1 + run->self : owner;
-        holder = holder_next(ex, run, f, owner, asked ? slot->asked + 1u : first);
+        holder = holder_next(ex, run, f, owner, before ? slot->asked + 1u : first);
     } else {
         holder =
-            holder_fastest(ex, run, f, r, owner, asked ? slot->asked : GX_SITES_MAX, &best_bps);
+            holder_fastest(ex, run, f, r, owner, before ? slot->asked : GX_SITES_MAX, &best_bps);
         if (holder >= 0 && !helps(ex, run, f, r, slot, (uint32_t)holder, best_bps))
             return;
     }
@@ -276,9 +276,12 @@ void gx_holder_joined(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
     gx_trace_helped(ex, run, f, round, owner, peer, now);
 }
 
-void gx_holder_spoiled(struct gx_slot *slot)
+/* Nobody is asked any more; if it comes to that again, not this one, if there is another. */
+void gx_holder_spoiled(struct gx_fragment *f, struct gx_slot *slot)
 {
+    if (f->want == GX_WANT_CONTRIBUTION && f->want_owner == slot->sink.open.key.owner)
+        f->want = GX_WANT_NOTHING;
     slot->spoiled |= slot->joined;
     slot->joined = false;
-    slot->asked_ns = 0; /* not that one again, if there is another */
+    slot->asked_ns = 0;
 }

@@ -201,6 +201,6 @@ void gx_receive_sink(struct gx_exchange *ex, struct gx_sink *sink, uint64_t now)
     else if (sink->state == GX_SINK_HELD)
         gx_trace_came(ex, run, f, sink->open.key.round, sink->open.key.owner, now);
     else if (sink->state == GX_SINK_BAD)
-        gx_holder_spoiled(&f->slots[sink->open.key.round & 1][sink->open.key.owner]);
+        gx_holder_spoiled(f, &f->slots[sink->open.key.round & 1][sink->open.key.owner]);
     gx_exchange_touch(ex, f);
 }

@@ -60,10 +60,10 @@ struct gx_slot {
     struct gx_source source; /* for helping others */
     uint8_t *tail;
     struct gx_progress progress;
-    uint64_t asked_round; /* of this round … */
-    uint8_t asked;        /* … this site is asked to send it */
-    uint64_t asked_ns, voiced_ns;
-    bool joined;  /* it does */
+    uint64_t asked_round;         /* of this round … */
+    uint8_t asked;                /* … this site is asked to send it */
+    uint64_t asked_ns, voiced_ns; /* 0: not any more */
+    bool joined;                  /* it does */
     bool spoiled; /* with a helper's shards came other bytes than were opened: no second holder */
 };
 

@@ -350,7 +350,7 @@ static void who_asks_for_what_is_not_held_here_is_refused_and_counted(void **sta
 static void only_the_site_that_was_asked_for_this_round_may_join(void **state)
 {
     (void)state;
-    struct gx_slot slot = {.asked_round = 7, .asked = 2};
+    struct gx_slot slot = {.asked_round = 7, .asked = 2, .asked_ns = 5};
     assert_true(gx_holder_asked(&slot, 7, 2));
     assert_false(gx_holder_asked(&slot, 7, 1));
     assert_false(gx_holder_asked(&slot, 9, 2));
@@ -362,14 +362,17 @@ static void a_spoilt_contribution_is_not_helped_again(void **state)
 {
     (void)state;
     struct gx_slot slot = {.asked_round = 7, .asked = 2, .asked_ns = 5, .joined = true};
-    gx_holder_spoiled(&slot);
+    struct gx_fragment f = {.want = GX_WANT_CONTRIBUTION, .want_owner = 0, .want_source = 2};
+    gx_holder_spoiled(&f, &slot);
     assert_true(slot.spoiled);
     assert_false(slot.joined);
+    assert_int_equal(f.want, GX_WANT_NOTHING);
+    assert_false(gx_holder_asked(&slot, 7, 2));
     gx_holder_opened(&slot, true, 10);
     assert_true(slot.spoiled);
     gx_holder_opened(&slot, false, 20);
     assert_false(slot.spoiled);
-    gx_holder_spoiled(&slot);
+    gx_holder_spoiled(&f, &slot);
     assert_false(slot.spoiled); /* nobody had joined */
 }
 
