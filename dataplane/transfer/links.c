@@ -12,6 +12,10 @@
 #define SECOND_NS 1000000000ull
 #define UP_NS (3 * SECOND_NS)
 #define SILENT_NS SECOND_NS
+/* Of packets in the port. */
+#define PATIENCE_PER_RTT 50
+#define PATIENCE_MAX_NS 1000000ull
+#define PATIENCE_BITS (256 * 12000ull)
 
 static uint32_t packet_bytes(const struct gx_links_config *config)
 {
@@ -557,8 +561,8 @@ static uint64_t peer_wake(const struct gx_peer *peer, const struct gx_links *lin
         pending |= gx_send_pending(&peer->sends[i]);
     }
     if (pending && !gx_mtu_short(&peer->mtu) && links->pool_free_count > GX_POOL_RESERVE) {
-        uint64_t site = gx_pace_when(&links->pace, GX_BURST_PACKETS);
-        uint64_t link = gx_pace_when(&lane->pace, GX_BURST_PACKETS);
+        uint64_t site = gx_pace_when(&links->pace);
+        uint64_t link = gx_pace_when(&lane->pace);
 
         wake = earlier(wake, site > link ? site : link);
     }
@@ -574,4 +578,14 @@ uint64_t gx_links_wake(const struct gx_links *links, uint64_t now)
         if (gx_peer_is(links, i))
             wake = earlier(wake, peer_wake(&links->peers[i], links));
     return wake;
+}
+
+uint64_t gx_links_patience_ns(const struct gx_links *links)
+{
+    uint64_t patience = PATIENCE_MAX_NS;
+
+    for (uint32_t i = 0; i < links->config.site_count; i++)
+        if (gx_peer_is(links, i) && links->peers[i].handshake.current != GX_SESSION_NONE)
+            patience = earlier(patience, links->peers[i].lane.estimate.rtt_ns / PATIENCE_PER_RTT);
+    return earlier(patience, PATIENCE_BITS * 1000000000ull / (links->config.recv_rate_bps + 1));
 }

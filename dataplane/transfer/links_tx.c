@@ -274,13 +274,11 @@ static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_r
 }
 
 /* The same block's next shard is due a round of blocks later: from memory to the cache takes about as long. Shards of one
- * block after the other lie far apart, which the CPU's own prefetching does not see. One half before this shard is
- * sealed and one after: a core has too few requests in flight for all of them. `payload` is NULL or this shard, followed by another. */
-static void shard_prefetch(const uint8_t *payload, uint32_t from, uint32_t to)
+ * block after the other lie far apart, which the CPU's own prefetching does not see. It comes after this shard's
+ * sealing, which would wait behind so many requests. */
+static void shard_prefetch(const uint8_t *payload, uint32_t bytes)
 {
-    if (payload == NULL)
-        return;
-    for (uint32_t i = from; i < to; i += 64)
+    for (uint32_t i = 0; i < bytes; i += 64)
         __builtin_prefetch(payload + i);
 }
 
@@ -320,9 +318,9 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
             next = payload + bytes;
     }
     header.payload_bytes = (uint16_t)bytes;
-    shard_prefetch(next, 0, bytes / 2);
     emit(links, peer, out, &header, payload, owner, entry, now);
-    shard_prefetch(next, bytes / 2, bytes);
+    if (next != NULL)
+        shard_prefetch(next, bytes);
     count_shard(links, peer->idx, row, bytes);
     gx_lane_shard_sent(&peer->lane, now);
     if (send->armed_ns == 0)
@@ -381,6 +379,8 @@ static struct gx_peer *peer_pick(struct gx_links *links, uint64_t now)
 
 static void tx_shards(struct gx_links *links, struct out *out, uint64_t now)
 {
+    const struct gx_send *last = NULL; /* its policy is known: only feedback changes it */
+
     while (out->count < out->max && links->pool_free_count > GX_POOL_RESERVE &&
            gx_pace_allows(&links->pace, now)) {
         struct gx_peer *peer = peer_pick(links, now);
@@ -390,7 +390,9 @@ static void tx_shards(struct gx_links *links, struct out *out, uint64_t now)
         if (peer == NULL)
             return;
         send = send_pick(peer);
-        gx_peer_policy(links, peer, send);
+        if (send != last)
+            gx_peer_policy(links, peer, send);
+        last = send;
         if (!gx_send_next(send, &peer->policy, &row))
             continue;
         tx_shard(links, peer, out, send, &row, now);

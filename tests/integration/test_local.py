@@ -67,7 +67,7 @@ def test_losses_on_encrypted_links():
         result = local("--bytes", "8M", "--rounds", "4", "--check", "--encrypt", "--link-loss", "10%", folder=folder)
     for report in result["sites"]:
         check(report["errors"] == 0 and report["checked_rounds"] == 5, "report %s" % report)
-        check(0.05 < report["redundant_bytes"] / (4 * report["bytes"]) < 0.5, "repaired with %s" % report)
+        check(1600000 < report["redundant_bytes"] < 16000000, "repaired with %s" % report)
 
 
 def test_an_ordinary_user_without_huge_pages():

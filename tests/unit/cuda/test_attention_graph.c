@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cuda/attention_graph.h"
+#include "sanitized.h"
 
 /* cuDNN plans for a GPU that is only described from here on. */
 #define DESCRIBED_VERSION_MIN 91100
@@ -105,7 +106,7 @@ static void a_graph_without_kernels_is_refused(void **state)
 static const char *prepare(const char *program)
 {
     char path[4096];
-#ifdef __SANITIZE_ADDRESS__
+#ifdef GX_SANITIZED
     (void)program;
     (void)path;
     return "cuDNN is not looked at by sanitizers";

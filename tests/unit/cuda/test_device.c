@@ -256,6 +256,33 @@ static void epilogues_may_be_missing(void **state)
     gx_simt_faults.no_fused_epilogue = false;
 }
 
+/* What is tried last is taken: GELU, its gradient and the bias's gradient by kernels of ours. */
+static void epilogues_may_be_slow_or_refused(void **state)
+{
+    (void)state;
+    double losses;
+    const struct gx_device_config config = config_of(GX_PRECISION_BF16);
+    struct gx_device_config fixed = config;
+    gx_simt_faults.later_is_faster = true;
+    assert_true(compare(&config, &losses) < 0.1);
+    assert_true(losses < 5e-3);
+    float *tuned = train(&config);
+    gx_simt_faults.later_is_faster = false;
+    gx_simt_faults.epilogues_do_not_run = true;
+    float *refused = train(&config);
+    gx_simt_faults.epilogues_do_not_run = false;
+    fixed.deterministic = true;
+    float *fused = train(&fixed);
+    struct gx_gpt2 model;
+    struct gx_failure failure;
+    assert_int_equal(gx_gpt2_init(&model, &tiny, &failure), 0);
+    assert_true(memcmp(tuned, fused, model.param_count * sizeof(float)) != 0); /* it was another */
+    assert_memory_equal(tuned, refused, model.param_count * sizeof(float));
+    free(tuned);
+    free(refused);
+    free(fused);
+}
+
 static void older_architectures_fuse_no_gelu(void **state)
 {
     (void)state;
@@ -295,7 +322,7 @@ static void attention_may_be_cudnns(void **state)
 static void without_cudnn_attention_is_our_own(void **state)
 {
     (void)state;
-    struct gx_device_config own = config_of(GX_PRECISION_BF16), automatic = own;
+    struct gx_device_config automatic = config_of(GX_PRECISION_BF16), own = automatic;
     own.attention = GX_ATTENTION_OWN;
     float *wanted = train(&own);
     assert_trains_to(wanted, &automatic); /* not installed */
@@ -451,6 +478,7 @@ int main(void)
         cmocka_unit_test(recomputation_changes_no_bit_but_cheap_in_bf16),
         cmocka_unit_test(the_same_bits_again),
         cmocka_unit_test(epilogues_may_be_missing),
+        cmocka_unit_test(epilogues_may_be_slow_or_refused),
         cmocka_unit_test(older_architectures_fuse_no_gelu),
         cmocka_unit_test(attention_may_be_cudnns),
         cmocka_unit_test(without_cudnn_attention_is_our_own),

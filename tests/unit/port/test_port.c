@@ -155,6 +155,7 @@ static void test_gso_sends_many_packets_at_once(void **state)
     ops->describe(w.a, text);
     if (!strstr(text, ", GSO")) {
         world_close(&w);
+        print_message("skip: this kernel has no UDP GSO\n");
         skip();
     }
     for (uint32_t i = 0; i < 32; i++)
@@ -296,6 +297,27 @@ static void test_sleep_ends_in_time(void **state)
     ops->rx(w.a, rx, 1);
     for (int i = 0; i < 20; i++)
         sleep_whole(&w, 2 * GX_NS_PER_MS);
+    world_close(&w);
+}
+
+/* A few packets do not end a nap; what came is there after it. */
+static void test_packets_wait_for_the_end_of_a_nap(void **state)
+{
+    const struct gx_port_ops *ops = *state;
+    struct gx_packet packet;
+    struct gx_rx rx[GX_PORT_BURST];
+    uint64_t start;
+    struct world w;
+
+    world_open(&w, ops);
+    ops->rx(w.b, rx, 1);
+    packet_make(&w, &packet, 0, 100);
+    assert_true(ops->room(w.a) > 0);
+    ops->tx(w.a, &packet, 1);
+    start = gx_clock_ns();
+    ops->nap(w.b, start + 20 * GX_NS_PER_MS);
+    assert_true(gx_clock_ns() >= start + 19 * GX_NS_PER_MS);
+    assert_int_equal(ops->rx(w.b, rx, GX_PORT_BURST), 1);
     world_close(&w);
 }
 
@@ -441,6 +463,7 @@ int main(void)
         BOTH(test_100000_packets_leak_no_owner),
         BOTH(test_full_socket_is_back_pressure_not_loss),
         BOTH(test_sleep_ends_in_time),
+        KIND(test_packets_wait_for_the_end_of_a_nap, uring),
         BOTH(test_every_write_to_a_watched_eventfd_ends_one_sleep),
         BOTH(test_watch_is_bounded),
         BOTH(test_v6_port_talks_to_v4_and_v6),
