@@ -214,14 +214,17 @@ static bool helper_row(const struct cell *cell, uint32_t rounds)
     if (ok) {
         double less = 1 - p50(with.seconds, with.count) / p50(without.seconds, without.count);
         name_print(cell);
-        printf(" | %.3f / %.3f s | %.3f / %.3f s | %.0f%% | %.2f | %.2f, %.2f | ≥ %.0f%%%s |\n",
+        printf(" | %.3f / %.3f s | %.3f / %.3f s | %.0f%% | %.2f | %.2f, %.2f | ",
                p50(with.seconds, with.count), p99(with.seconds, with.count),
                p50(without.seconds, without.count), p99(without.seconds, without.count), 100 * less,
                (double)with.helps /
                    (with.count + (with.count + ROUNDS_A_WORLD - 1) / ROUNDS_A_WORLD),
                100.0 * (double)with.duplicates / (double)with.placed,
-               100.0 * (double)without.duplicates / (double)without.placed, 100 * cell->less,
-               less < cell->less ? " **under**" : "");
+               100.0 * (double)without.duplicates / (double)without.placed);
+        if (cell->less > 0)
+            printf("≥ %.0f%%%s |\n", 100 * cell->less, less < cell->less ? " **under**" : "");
+        else
+            printf("– |\n");
     }
     measured_free(&with);
     measured_free(&without);
