@@ -111,6 +111,23 @@ def test_four_sites():
             check_report(report, names, 3, 300 * 10**3)
 
 
+def test_second_holder():
+    """From b to c there is a tenth of the rate: a, which holds what b offered, helps, and everybody has the same mean."""
+    names = ["a", "b", "c"]
+    link = ["--rate", "40Mbit", "--delay", "10ms", "--path", "b:c", "rate=4Mbit", "--seed", "1"]
+    with Lab(*names, wan=link, rate="40Mbit") as lab:
+        reports = lab.perf_all("slow", "--bytes", "1500K", "--rounds", "2", "--link-rate", "40Mbit", "--link-delay", "10ms")
+        for report in reports:
+            check([entry["cohort"] for entry in report["rounds"]] == [names] * 2, "rounds %s" % report["rounds"])
+            check(report["checked_rounds"] == 3, "%d results checked" % report["checked_rounds"])
+        a, _, c = lab.sites
+        served, joined = a.counter("helps_served_total", "c"), c.counter("helps_joined_total", "a")
+        check(c.counter("helps_asked_total", "a") > 0, "c did not ask a for what b sends so slowly")
+        check(served > 0 and joined > 0, "a served %d times, c was helped %d times" % (served, joined))
+        check(c.counter("received_shards_total", "a") > 1.1 * 3 * 1500e3 / 1408, "a sent no more than its own")
+        gxtest.remark("rounds of %.1f s; alone b needs 3.2 s" % reports[2]["round_seconds_p50"])
+
+
 def test_rough_path():
     """Duplicates, corruption, reordering, jitter and bursts at once."""
     rough = ["--jitter", "5ms", "--reorder", "0.02,3ms", "--dup", "0.02", "--corrupt", "0.01", "--burst", "0.005,0.3,1"]

@@ -233,6 +233,8 @@ static struct gx_train_options options_of(const struct fixture *f)
     o.socket_path = "/nowhere";
     o.model.width = 32;
     o.model.heads = 1;
+    o.batch = 2;
+    o.val_batches = 1;
     o.inner_steps = 2;
     o.rounds = 4;
     o.format = GX_E3M0;
