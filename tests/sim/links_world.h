@@ -49,7 +49,7 @@ struct site {
     uint64_t restart_ns; /* when it crashes and comes back; UINT64_MAX: never */
     uint32_t incarnation;
     struct in_port *port;
-    uint32_t port_count;
+    uint32_t port_count, port_max;
     uint64_t upcalls;
     uint64_t control_ns[WORLD_SITES_MAX]; /* next state message */
     uint64_t order[WORLD_SITES_MAX];      /* newest state message heard */
