@@ -32,7 +32,7 @@ uint64_t gx_estimate_standing_ns(const struct gx_estimate *estimate);
 /* Fewer than 1,000 packets judged: loss and burst say nothing yet. */
 bool gx_estimate_cold(const struct gx_estimate *estimate);
 double gx_estimate_loss(const struct gx_estimate *estimate); /* 0 to 1 */
-/* While cold: so much it may well be (two standard deviations of a Poisson count above), 0 before the first packet. */
+/* So much it may well be (two standard deviations of a Poisson count above), 0 before the first packet. */
 double gx_estimate_loss_likely(const struct gx_estimate *estimate);
 double gx_estimate_burst(const struct gx_estimate *estimate); /* packets, at least 1 */
 

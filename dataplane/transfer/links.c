@@ -313,9 +313,9 @@ void gx_peer_policy(struct gx_links *links, struct gx_peer *peer, const struct g
 
     bool cold = gx_estimate_cold(estimate);
 
-    gx_policy_init(
-        &peer->policy, cold ? gx_estimate_loss_likely(estimate) : gx_estimate_loss(estimate),
-        gx_estimate_burst(estimate), cold, estimate->rtt_ns, shards * shard_ns, GX_K * shard_ns);
+    gx_policy_init(&peer->policy, gx_estimate_loss_likely(estimate), gx_estimate_burst(estimate),
+                   cold, estimate->rtt_ns, shards * shard_ns, GX_K * shard_ns);
+    peer->policy.orderly = peer->lane.peer_lateness_us == 0;
 }
 
 void gx_peer_flight_drop_oldest(struct gx_peer *peer)
@@ -355,7 +355,8 @@ static uint64_t send_timeout_ns(const struct gx_peer *peer, const struct gx_send
 {
     uint64_t timeout = gx_lane_timeout_ns(&peer->lane);
 
-    if (send->pass_done || send->answer != GX_ANSWER_OPEN || timeout > SILENT_NS)
+    if (!gx_send_pending(send) ||
+        (send->answer != GX_ANSWER_OPEN && send->answer != GX_ANSWER_NONE) || timeout > SILENT_NS)
         return timeout;
     return SILENT_NS;
 }
