@@ -25,6 +25,8 @@ void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t 
 /* The peer's totals; smaller ones than before mean that it has started to count anew. */
 void gx_estimate_totals(struct gx_estimate *estimate, uint64_t expected, uint64_t lost,
                         uint64_t bursts);
+/* What an earlier process knew, and on how many packets it rests. Before the first totals. */
+void gx_estimate_recall(struct gx_estimate *estimate, double packets, double loss, double burst);
 uint64_t gx_estimate_rtt_min_ns(const struct gx_estimate *estimate);
 /* The smallest sample of the last one to two round trips (at least 10 ms): of a path with jitter, what its queue adds; 0: unknown. */
 uint64_t gx_estimate_standing_ns(const struct gx_estimate *estimate);

@@ -71,6 +71,17 @@ static void local_init(struct gx_links *links)
     gx_hello_list_digest(local->names, local->site_count, local->list_digest);
 }
 
+static void recall(struct gx_lane *lane, const struct gx_known *known, uint64_t now)
+{
+    if (known->packets == 0)
+        return;
+    gx_estimate_recall(&lane->estimate, (double)known->packets, (double)known->loss_ppm / 1e6,
+                       (double)known->burst_milli / 1e3);
+    if (known->rate_bps > 0)
+        gx_rate_recall(&lane->rate, known->rate_bps);
+    gx_pace_rate(&lane->pace, lane->rate.bps, now);
+}
+
 static void peer_init(struct gx_links *links, uint32_t idx, uint32_t ring_count, uint64_t now)
 {
     struct gx_peer *peer = &links->peers[idx];
@@ -82,6 +93,7 @@ static void peer_init(struct gx_links *links, uint32_t idx, uint32_t ring_count,
                                                       : &gx_rate_path,
                  links->config.rate_bps, links->config.loss_floor, packet_bytes(&links->config),
                  links->rings + (size_t)idx * ring_count, ring_count, now);
+    recall(&peer->lane, &links->config.known[idx], now);
     if (links->config.lane > 0)
         gx_handshake_dial(&peer->handshake, false, now);
     gx_recv_init(&peer->recv);

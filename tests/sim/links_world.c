@@ -382,6 +382,8 @@ static void site_start(struct world *world, uint32_t i)
     config->secure = world->config.secure;
     config->counters = &site->counters;
     config->send_blocks = 32768;
+    for (uint32_t j = 0; j < world->config.sites; j++)
+        config->known[j] = world->config.known;
     site->incarnation++;
     contexts[i] = (struct upcall_ctx){.world = world, .self = i};
     site->links = links_must(gx_links_create(config, &ops, &contexts[i], world->now));

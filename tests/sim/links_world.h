@@ -87,6 +87,7 @@ struct world_config {
     bool hostile;                                   /* strangers, replays, fuzz */
     uint64_t restart_ns;                            /* of site 1, 0: never */
     uint64_t fault_end_ns;
+    struct gx_known known; /* what each site thinks of each link at its start */
     struct target target;
     uint32_t mtu; /* of the path between sites 0 and 1 from begin to end; 0: any packet passes */
     uint32_t mtu_ways;                 /* bit 0: from 0 to 1, bit 1: from 1 to 0 */
