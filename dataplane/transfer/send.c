@@ -111,10 +111,12 @@ static bool is_wanted(const struct gx_send *send, uint32_t i)
            (send->helper || block->sent >= gx_layout_k(&send->layout, i));
 }
 
-static void want_set(struct gx_send *send, uint32_t i, uint32_t rows)
+static void want_set(struct gx_send *send, uint32_t i, uint32_t rows, uint32_t flight)
 {
     struct gx_send_block *block = &send->blocks[i];
     uint32_t left = rows_left(block);
+
+    block->asked = block->lack > flight ? (uint16_t)(block->lack - flight) : 0;
 
     if (rows > left)
         rows = left;
@@ -135,7 +137,7 @@ static void want_exactly(struct gx_send *send, uint32_t i)
     const struct gx_send_block *block = &send->blocks[i];
     uint32_t flight = in_flight(block, gx_layout_k(&send->layout, i));
 
-    want_set(send, i, block->lack > flight ? block->lack - flight : 0);
+    want_set(send, i, block->lack > flight ? block->lack - flight : 0, flight);
 }
 
 static void want_tail(struct gx_send *send, const struct gx_policy *policy, uint32_t from,
@@ -165,7 +167,7 @@ static void want_tail(struct gx_send *send, const struct gx_policy *policy, uint
         parity = send->helper ? block->sent : block->sent - k; /* the newest rows */
         if (parity > flight)
             parity = flight;
-        want_set(send, i, gx_tail_rows(&tail, flight - parity, parity, block->lack));
+        want_set(send, i, gx_tail_rows(&tail, flight - parity, parity, block->lack), flight);
     }
 }
 
@@ -273,6 +275,8 @@ static void row_take(struct gx_send *send, uint32_t i, struct gx_row *row)
     row->k = gx_layout_k(&send->layout, i);
     row->row = (block->start + block->sent) % GX_ROWS;
     row->repeat = block->sent >= GX_ROWS;
+    row->asked = block->asked > 0;
+    block->asked -= row->asked;
     block->sent++;
     block->fresh++;
     send->flight_total++;
@@ -357,7 +361,7 @@ static void block_lack(struct gx_send *send, uint32_t i, uint32_t lack)
         block_known(send, i, lack);
     block->lack = (uint8_t)lack;
     if (lack == 0)
-        want_set(send, i, 0);
+        want_set(send, i, 0, 0);
 }
 
 bool gx_send_feedback(struct gx_send *send, const struct gx_feedback_entry *entry,

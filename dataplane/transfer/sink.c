@@ -14,6 +14,7 @@ struct gx_sink_block {
     uint8_t k;
     uint8_t have;
     uint8_t parity;
+    uint8_t asked; /* of that, what we asked for */
     bool done;
 };
 
@@ -162,6 +163,11 @@ void gx_sink_check(struct gx_sink *sink, uint64_t param_count)
 void gx_sink_free(struct gx_sink *sink)
 {
     sink->state = GX_SINK_FREE;
+}
+
+uint32_t gx_part_asked(const struct gx_part *part, uint32_t block)
+{
+    return part->blocks[block].asked;
 }
 
 uint32_t gx_part_lack(const struct gx_part *part, uint32_t block)
@@ -347,6 +353,8 @@ enum gx_sink_effect gx_part_place(struct gx_part *part, const struct gx_header *
         return GX_SINK_DUPLICATE;
 
     row_place(part, header->block, row, payload, header->payload_bytes);
+    if (row >= block->k && header->flags & GX_HEADER_ASKED)
+        block->asked++;
     if (header->block >= part->blocks_touched)
         part->blocks_touched = header->block + 1;
     if (block->have == block->k) {
