@@ -82,6 +82,11 @@ uint64_t gx_core_wake(const struct gx_core *core, uint32_t worker, uint64_t now)
     return lanes < exchange ? lanes : exchange;
 }
 
+uint64_t gx_core_patience_ns(const struct gx_core *core, uint32_t worker)
+{
+    return gx_links_patience_ns(gx_lanes_links(core->lanes, worker));
+}
+
 uint32_t gx_core_wakes(struct gx_core *core, uint32_t worker)
 {
     return gx_lanes_wakes(core->lanes, worker);

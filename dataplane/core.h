@@ -58,6 +58,8 @@ void gx_core_release(struct gx_core *core, uint32_t worker, uint32_t owner);
 bool gx_core_poll(struct gx_core *core, uint32_t worker, uint64_t now);
 /* When to call again at the latest, if nothing arrives and no other worker has a message. */
 uint64_t gx_core_wake(const struct gx_core *core, uint32_t worker, uint64_t now);
+/* How long packets may lie in the port (gx_links_patience_ns). */
+uint64_t gx_core_patience_ns(const struct gx_core *core, uint32_t worker);
 /* Workers, a bit each, for whom this one has had messages since the last call: the caller wakes them. */
 uint32_t gx_core_wakes(struct gx_core *core, uint32_t worker);
 

@@ -252,6 +252,7 @@ static bool receive(struct gx_worker *worker)
         if (count < GX_PORT_BURST)
             break;
     }
+    worker->fed |= all > 0;
     return all > 0;
 }
 
@@ -515,10 +516,12 @@ static void keep_house(struct gx_worker *worker)
 
 static void sleep_until_due(struct gx_worker *worker)
 {
+    const struct gx_port_ops *ops = worker->port->ops;
     uint64_t now = worker->now, due = gx_core_wake(worker->core, worker->index, now);
+    uint64_t patience = gx_core_patience_ns(worker->core, worker->index);
 
     /* Packets are due, but the port is full: a finished send ends the sleep. */
-    if (!worker->port->ops->room(worker->port) && due < now + BACK_PRESSURE_NS)
+    if (!ops->room(worker->port) && due < now + BACK_PRESSURE_NS)
         due = now + BACK_PRESSURE_NS;
     if (worker->busy_stale && due > now + BUSY_REFRESH_NS)
         due = now + BUSY_REFRESH_NS;
@@ -527,7 +530,11 @@ static void sleep_until_due(struct gx_worker *worker)
     if (due < now + SLEEP_MIN_NS)
         return;
     worker->counters->site[GX_SITE_sleeps_total]++;
-    worker->port->ops->sleep(worker->port, due);
+    if (worker->fed && ops->nap && patience >= SLEEP_MIN_NS)
+        ops->nap(worker->port, due < now + patience ? due : now + patience);
+    else
+        ops->sleep(worker->port, due);
+    worker->fed = false;
 }
 
 static void relax(void)
@@ -539,11 +546,25 @@ static void relax(void)
 #endif
 }
 
+/* Spinning pays where work comes soon after work: a pause shorter than a spin brings it back at once, longer ones end it. */
+static void spin_learn(struct gx_worker *worker)
+{
+    bool pays = worker->pass_start_ns - worker->active_ns < SPIN_NS;
+
+    worker->spin_ns = pays ? SPIN_NS : worker->spin_ns / 2;
+}
+
 static void rest(struct gx_worker *worker, bool busy)
 {
-    if (busy)
+    if (busy) {
+        if (worker->idle)
+            spin_learn(worker);
         worker->active_ns = worker->now;
-    else if (worker->now - worker->active_ns < SPIN_NS)
+    }
+    worker->idle = !busy;
+    if (busy)
+        return;
+    if (worker->now - worker->active_ns < worker->spin_ns)
         relax();
     else
         sleep_until_due(worker);

@@ -96,6 +96,9 @@ struct gx_worker {
     pthread_t thread;
     /* The thread's own. */
     bool stop, leaving, left, busy_stale, link_down_told, gateway_lost_told;
+    uint64_t spin_ns; /* how long to go on looking after there was nothing to do */
+    bool idle;        /* the last pass found nothing to do */
+    bool fed;         /* packets came since the last sleep */
     uint64_t now, pass_start_ns, active_ns, busy_ns, complaint_ns, errors_told, conflicts_told;
     uint64_t work_start_ns;
     struct gx_trainer *trainers[GX_TRAINERS_MAX];

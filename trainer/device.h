@@ -31,6 +31,10 @@ enum gx_precision { GX_PRECISION_DEFAULT, GX_PRECISION_FP32, GX_PRECISION_TF32, 
  * but each layer's output. */
 enum gx_recompute { GX_RECOMPUTE_NONE, GX_RECOMPUTE_CHEAP, GX_RECOMPUTE_LAYERS };
 
+/* Whose attention a GPU runs in bf16: our own kernels, or cuDNN's. AUTO: cuDNN's where it is installed and has kernels for
+ * the model, unless the same bits are wanted again. */
+enum gx_attention { GX_ATTENTION_AUTO, GX_ATTENTION_OWN, GX_ATTENTION_CUDNN };
+
 /* Where theta_outer and its momentum are kept besides the arena. */
 enum gx_outer_place { GX_OUTER_NONE, GX_OUTER_ON_DEVICE, GX_OUTER_ON_HOST };
 
@@ -40,6 +44,7 @@ struct gx_device_config {
     uint32_t gpu;     /* its number */
     enum gx_precision precision;
     enum gx_recompute recompute;
+    enum gx_attention attention;
     bool deterministic; /* the same bits again on the same machine */
     enum gx_outer_place outer;
     enum gx_format format;       /* of contributions, where there is an outer side */

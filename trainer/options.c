@@ -7,14 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { TEXT, U32, U64, REAL, FORMAT, FLAG, DEVICE, PRECISION, RECOMPUTE };
+enum kind { TEXT, U32, U64, REAL, FORMAT, FLAG, DEVICE, PRECISION, RECOMPUTE, ATTENTION };
 
-/* The values of the last three: enums, in the order of the words. */
+/* The values of the last four: enums, in the order of the words. */
 static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
 static const char *const precisions[] = {"default", "fp32", "tf32", "bf16", NULL};
 static const char *const recomputes[] = {"none", "cheap", "layers", NULL};
-static const char *const *const words_of[] = {
-    [DEVICE] = devices, [PRECISION] = precisions, [RECOMPUTE] = recomputes};
+static const char *const attentions[] = {"auto", "own", "cudnn", NULL};
+static const char *const *const words_of[] = {[DEVICE] = devices,
+                                              [PRECISION] = precisions,
+                                              [RECOMPUTE] = recomputes,
+                                              [ATTENTION] = attentions};
 
 struct option {
     const char *name;
@@ -51,6 +54,8 @@ static const struct option options_table[] = {
      "of a GPU: bf16 (with FP32 masters), tf32 or fp32 [bf16; a CPU has fp32]"},
     {"--recompute", "WHAT", RECOMPUTE, AT(recompute), 0, 0,
      "not kept on a GPU but computed again: none, cheap, layers [none]"},
+    {"--attention", "NAME", ATTENTION, AT(attention), 0, 0,
+     "of a GPU in bf16: own, cudnn, or auto: cuDNN's where it is installed [auto]"},
     {"--deterministic", "", FLAG, AT(deterministic), 0, 0,
      "on a GPU: the same bits again (nothing is chosen by timing it)"},
     {"--outer-offload", "", FLAG, AT(outer_offload), 0, 0,
@@ -185,6 +190,7 @@ static int set(struct gx_train_options *options, const struct option *o, const c
     case DEVICE:
     case PRECISION:
     case RECOMPUTE:
+    case ATTENTION:
         return set_word(o, field, text, failure);
     case FLAG:
         *(bool *)field = true;
@@ -235,6 +241,15 @@ static int check(const struct gx_train_options *o, struct gx_failure *failure)
         (o->precision == GX_PRECISION_TF32 || o->precision == GX_PRECISION_BF16))
         return gx_fail(failure, -EINVAL, "--precision %s: --device cpu computes in fp32",
                        precisions[o->precision]);
+    if (o->attention == GX_ATTENTION_CUDNN &&
+        (o->device == GX_DEVICE_CPU || o->deterministic || o->precision == GX_PRECISION_TF32 ||
+         o->precision == GX_PRECISION_FP32))
+        return gx_fail(failure, -EINVAL,
+                       "--attention cudnn: computes on a GPU, in bf16, and not the same bits every "
+                       "time: leave out %s",
+                       o->device == GX_DEVICE_CPU ? "--device cpu"
+                       : o->deterministic         ? "--deterministic"
+                                                  : "--precision");
     /* A site that was left out for the whole run still offers a weight that gxd takes. */
     double tokens = (double)o->inner_steps * (double)o->rounds * o->batch * o->model.context;
     if (tokens > (double)GX_WEIGHT_MAX)

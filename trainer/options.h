@@ -30,6 +30,7 @@ struct gx_train_options {
     uint32_t gpu;
     enum gx_precision precision;
     enum gx_recompute recompute;
+    enum gx_attention attention;
     bool deterministic;
     bool outer_offload;
     float lr;

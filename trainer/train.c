@@ -49,6 +49,7 @@ struct gx_device_config gx_train_device_config(const struct gx_train_options *o)
         .gpu = o->gpu,
         .precision = o->precision,
         .recompute = o->recompute,
+        .attention = o->attention,
         .deterministic = o->deterministic,
         .outer = !o->socket_path    ? GX_OUTER_NONE
                  : o->outer_offload ? GX_OUTER_ON_HOST

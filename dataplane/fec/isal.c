@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fec/fec.h"
+#include "wire/vector.h"
 
 #define TABLE_BYTES 32u
 
@@ -28,6 +29,7 @@ static void dot_with(isal_encode_fn *encode, const struct gx_fec_dot *dot)
         memcpy(expanded[i], tables[dot->coefficients[i]], TABLE_BYTES);
     encode((int)dot->bytes, (int)dot->source_count, (int)dot->dest_count, expanded[0],
            (uint8_t **)(uintptr_t)dot->sources, (uint8_t **)(uintptr_t)dot->dests);
+    gx_vector_clean();
 }
 
 static void isal_dot(const struct gx_fec_dot *dot)

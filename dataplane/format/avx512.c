@@ -20,20 +20,25 @@ INLINE __m512i abs_bits(__m512i bits)
     return _mm512_and_si512(bits, set_bits(GX_FP32_ABS));
 }
 
-INLINE uint32_t abs_bits_max(const void *src)
+INLINE __m512i abs_bits_most(__m512i max, const void *src)
 {
-    __m512i max = _mm512_setzero_si512();
     for (uint32_t i = 0; i < BLOCK; i += 16)
         max = _mm512_max_epu32(max, abs_bits(_mm512_loadu_si512((const uint8_t *)src + 4 * i)));
-    return _mm512_reduce_max_epu32(max);
+    return max;
 }
 
+INLINE uint32_t abs_bits_max(const void *src)
+{
+    return _mm512_reduce_max_epu32(abs_bits_most(_mm512_setzero_si512(), src));
+}
+
+/* One answer for all: no block's maximum is of interest. */
 AVX512 static bool finite_fp32(const uint8_t *src, uint64_t block_count)
 {
+    __m512i max = _mm512_setzero_si512();
     for (; block_count; block_count--, src += 4 * BLOCK)
-        if (abs_bits_max(src) >= GX_FP32_INF)
-            return false;
-    return true;
+        max = abs_bits_most(max, src);
+    return _mm512_reduce_max_epu32(max) < GX_FP32_INF;
 }
 
 AVX512 static bool finite_bf16(const uint8_t *src, uint64_t block_count)

@@ -222,6 +222,10 @@ static void blocks_axpy(enum gx_format format, gx_format_axpy_fn *axpy, float *a
                         const uint8_t *src, uint64_t block_count, float scale)
 {
     float values[CHUNK_BLOCKS * BLOCK];
+    if (format == GX_FP32 && (uintptr_t)src % _Alignof(float) == 0) {
+        axpy(acc, (const float *)(const void *)src, block_count, scale); /* no decoding, no copy */
+        return;
+    }
     for (uint64_t done = 0; done < block_count; done += CHUNK_BLOCKS) {
         uint64_t n = block_count - done < CHUNK_BLOCKS ? block_count - done : CHUNK_BLOCKS;
         blocks_decode(format, values, src + done * format_ops[format].block_bytes, n);

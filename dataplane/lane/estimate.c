@@ -11,7 +11,6 @@
 static void standing_learn(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t now)
 {
     uint64_t *standing = estimate->standing_ns;
-
     uint64_t period_ns =
         estimate->rtt_ns > STANDING_PERIOD_MIN_NS ? estimate->rtt_ns : STANDING_PERIOD_MIN_NS;
 
@@ -24,8 +23,37 @@ static void standing_learn(struct gx_estimate *estimate, uint64_t sample_ns, uin
         standing[0] = sample_ns;
 }
 
-void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t now)
+/* How much longer than it has to a feedback was on its way here. The clocks wrap, differ and drift: only differences count,
+ * and only of late. */
+static uint64_t back_more_ns(struct gx_estimate *estimate, uint32_t back_us, uint64_t now)
 {
+    uint32_t *least = estimate->back_us;
+    int32_t more_us = 0;
+
+    if (estimate->back_known == 0 || now - estimate->back_period_ns >= RTT_PERIOD_NS) {
+        estimate->back_known += estimate->back_known < 2;
+        estimate->back_period_ns = now;
+        least[1] = least[0];
+        least[0] = back_us;
+    }
+    if ((int32_t)(back_us - least[0]) < 0)
+        least[0] = back_us;
+    for (uint32_t i = 0; i < estimate->back_known; i++)
+        if ((int32_t)(back_us - least[i]) > more_us)
+            more_us = (int32_t)(back_us - least[i]);
+    return (uint64_t)more_us * 1000;
+}
+
+void gx_estimate_back_reset(struct gx_estimate *estimate)
+{
+    estimate->back_known = 0;
+}
+
+void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint32_t back_us,
+                     uint64_t now)
+{
+    uint64_t more_ns = back_more_ns(estimate, back_us, now);
+
     if (sample_ns == 0)
         sample_ns = 1;
     if (estimate->rtt_ns == 0)
@@ -39,7 +67,7 @@ void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t 
     }
     if (estimate->rtt_min_ns[0] == 0 || sample_ns < estimate->rtt_min_ns[0])
         estimate->rtt_min_ns[0] = sample_ns;
-    standing_learn(estimate, sample_ns, now);
+    standing_learn(estimate, sample_ns > more_ns ? sample_ns - more_ns : 1, now);
 }
 
 uint64_t gx_estimate_standing_ns(const struct gx_estimate *estimate)

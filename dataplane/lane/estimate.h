@@ -12,6 +12,10 @@ struct gx_estimate {
     uint64_t rtt_period_ns;  /* when these 10 s began */
     uint64_t standing_ns[2]; /* smallest of this round trip and of the one before */
     uint64_t standing_period_ns;
+    uint32_t
+        back_us[2]; /* smallest way back of these 10 s and of those before, in clocks that differ */
+    uint32_t back_known; /* how many of these are known */
+    uint64_t back_period_ns;
     /* Decayed sums, and the totals of the peer's at which they stand. */
     double expected;
     double lost;
@@ -21,14 +25,20 @@ struct gx_estimate {
     uint64_t total_bursts;
 };
 
-void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint64_t now);
+/* back_us: the way back alone, our clock when the feedback came less the peer's when it left. */
+void gx_estimate_rtt(struct gx_estimate *estimate, uint64_t sample_ns, uint32_t back_us,
+                     uint64_t now);
+/* The peer's clock may be another. */
+void gx_estimate_back_reset(struct gx_estimate *estimate);
 /* The peer's totals; smaller ones than before mean that it has started to count anew. */
 void gx_estimate_totals(struct gx_estimate *estimate, uint64_t expected, uint64_t lost,
                         uint64_t bursts);
 /* What an earlier process knew, and on how many packets it rests. Before the first totals. */
 void gx_estimate_recall(struct gx_estimate *estimate, double packets, double loss, double burst);
 uint64_t gx_estimate_rtt_min_ns(const struct gx_estimate *estimate);
-/* The smallest sample of the last one to two round trips (at least 10 ms): of a path with jitter, what its queue adds; 0: unknown. */
+/* The smallest sample of the last one to two round trips (at least 10 ms): of a path with jitter, what its queue adds; 0: unknown.
+ * Without what the way back took longer than it has to: the queue there is made by the peer's sending, and a worker that comes
+ * late to its packets is none at all. */
 uint64_t gx_estimate_standing_ns(const struct gx_estimate *estimate);
 
 /* Fewer than 1,000 packets judged: loss and burst say nothing yet. */

@@ -30,6 +30,7 @@ void gx_lane_session(struct gx_lane *lane, const struct gx_replay *old, bool res
 {
     gx_flight_reset(&lane->flight);
     gx_delivery_reset(&lane->delivery);
+    gx_estimate_back_reset(&lane->estimate);
     gx_arrival_session(&lane->arrival, old);
     if (restarted) {
         gx_arrival_init(&lane->arrival);

@@ -228,10 +228,8 @@ static uint32_t dpdk_rx(struct gx_port *port, struct gx_rx *out, uint32_t max)
 
 /* ---- sleeping ---- */
 
-/* Returns at once while the last rx brought anything: a driver's descriptor is asked only when its ring was empty. */
-static void dpdk_sleep(struct gx_port *port, uint64_t until_ns)
+static void sleep_on(struct gx_dpdk *d, int epoll_fd, uint64_t until_ns)
 {
-    struct gx_dpdk *d = dpdk_of(port);
     uint64_t now = gx_clock_ns(), due = gx_host_wake(&d->host), max = until_ns;
     struct epoll_event events[8];
     struct timespec left;
@@ -244,24 +242,46 @@ static void dpdk_sleep(struct gx_port *port, uint64_t until_ns)
         max = now + SLEEP_MAX_NS;
     if (max < until_ns)
         until_ns = max;
-    if (d->more || until_ns <= now)
+    if (until_ns <= now)
         return;
     left.tv_sec = (time_t)((until_ns - now) / GX_NS_PER_S);
     left.tv_nsec = (long)((until_ns - now) % GX_NS_PER_S);
-    epoll_pwait2(d->epoll_fd, events, 8, &left, NULL);
+    epoll_pwait2(epoll_fd, events, 8, &left, NULL);
+}
+
+/* Returns at once while the last rx brought anything: a driver's descriptor is asked only when its ring was empty. */
+static void dpdk_sleep(struct gx_port *port, uint64_t until_ns)
+{
+    struct gx_dpdk *d = dpdk_of(port);
+
+    if (!d->more)
+        sleep_on(d, d->epoll_fd, until_ns);
+}
+
+static void dpdk_nap(struct gx_port *port, uint64_t until_ns)
+{
+    struct gx_dpdk *d = dpdk_of(port);
+
+    if (!d->more)
+        sleep_on(d, d->nap_fd, until_ns);
 }
 
 /* Edge-triggered: an eventfd need not be read to make the next sleep a sleep again. */
 static int dpdk_watch(struct gx_port *port, int fd)
 {
+    const struct gx_dpdk *d = dpdk_of(port);
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data = {.fd = fd}};
 
-    return epoll_ctl(dpdk_of(port)->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+    return epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, fd, &event) ||
+                   epoll_ctl(d->nap_fd, EPOLL_CTL_ADD, fd, &event)
+               ? -errno
+               : 0;
 }
 
 static void dpdk_unwatch(struct gx_port *port, int fd)
 {
     epoll_ctl(dpdk_of(port)->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    epoll_ctl(dpdk_of(port)->nap_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 static int sleep_open(struct gx_dpdk *d)
@@ -269,7 +289,8 @@ static int sleep_open(struct gx_dpdk *d)
     struct epoll_event event = {.events = EPOLLIN, .data = {.fd = d->device.wake_fds[d->queue]}};
 
     d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (d->epoll_fd < 0)
+    d->nap_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (d->epoll_fd < 0 || d->nap_fd < 0)
         return -errno;
     d->wakes =
         event.data.fd >= 0 && epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, event.data.fd, &event) == 0;
@@ -404,6 +425,8 @@ static void dpdk_close(struct gx_port *port)
         rte_ring_free(team[w]->handed);
         if (team[w]->epoll_fd >= 0)
             close(team[w]->epoll_fd);
+        if (team[w]->nap_fd >= 0)
+            close(team[w]->nap_fd);
         if (team[w]->handed_fd >= 0)
             close(team[w]->handed_fd);
         free(team[w]);
@@ -451,7 +474,7 @@ static struct gx_dpdk *team_create(const struct gx_port_config *config, uint16_t
             return NULL;
         }
         d->base.ops = &gx_port_dpdk;
-        d->epoll_fd = d->handed_fd = -1;
+        d->epoll_fd = d->nap_fd = d->handed_fd = -1;
         d->device.port_id = RTE_MAX_ETHPORTS;
         d->queue = w;
         d->team = team;
@@ -575,6 +598,7 @@ const struct gx_port_ops gx_port_dpdk = {
     .room = gx_dpdk_room,
     .tx = gx_dpdk_tx,
     .sleep = dpdk_sleep,
+    .nap = dpdk_nap,
     .watch = dpdk_watch,
     .unwatch = dpdk_unwatch,
     .memory_add = dpdk_memory_add,

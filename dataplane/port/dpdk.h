@@ -68,6 +68,7 @@ struct gx_dpdk {
     } regions[GX_DPDK_REGIONS_MAX];
     /* Sleeping. */
     int epoll_fd;
+    int nap_fd; /* the same without packets */
     bool wakes; /* packets end a sleep */
     uint64_t link_ns;
 };

@@ -185,10 +185,12 @@ static uint64_t huge_sum_kib(uint64_t wanted_kib, bool try)
 }
 
 /* Those that start at once go on one after the other then: what is free for one is gone when another has taken it. */
-static bool huge_enough(uint32_t memory_mib, int runtime_fd)
+static bool huge_enough(const struct gx_eal_config *config, int runtime_fd)
 {
-    uint64_t kib = (uint64_t)memory_mib * 1024;
+    uint64_t kib = (uint64_t)(config->memory_mib ? config->memory_mib : MEMORY_MIB) * 1024;
 
+    if (config->extra && strstr(config->extra, "--no-huge"))
+        return false;
     if (geteuid() != 0 || huge_sum_kib(kib, false) < kib)
         return false;
     if (runtime_fd >= 0)
@@ -315,7 +317,7 @@ int gx_eal_init(const struct gx_eal_config *config, char *error, size_t error_by
     if (geteuid() != 0)
         setenv("XDG_RUNTIME_DIR", base, 1);
     runtime_fd = runtime_enter(base);
-    eal.huge = huge_enough(config->memory_mib ? config->memory_mib : MEMORY_MIB, runtime_fd);
+    eal.huge = huge_enough(config, runtime_fd);
     ret = args_make(config, error, error_bytes);
     if (ret) {
         runtime_leave(base, runtime_fd);

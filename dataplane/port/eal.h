@@ -2,7 +2,8 @@
  * not, huge pages free or not. Nobody is asked for them; `extra` is for what we did not foresee.
  *
  *   root, huge pages free   --in-memory -m N --iova-mode=va            leaves no file anywhere
- *   else                    --no-huge --no-shconf -m N --iova-mode=va  the same, in ordinary pages
+ *   else                    --no-huge --no-shconf -m N --iova-mode=va  the same, in ordinary pages; also when `extra`
+ *                                                                      says --no-huge
  *
  * PCI       EAL would take every NIC that it can drive from the kernel. It may see only those that `devices` name, by
  *           their address; with none it looks at no PCI device at all.

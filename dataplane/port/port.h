@@ -89,6 +89,8 @@ struct gx_port_ops {
     void (*tx)(struct gx_port *port, const struct gx_packet *packets, uint32_t count);
     /* Sleeps until `until_ns`, a packet, a finished send, a write to a watched descriptor, or a signal. */
     void (*sleep)(struct gx_port *port, uint64_t until_ns);
+    /* Optional. The same, but packets need not end it: many are then taken at once. */
+    void (*nap)(struct gx_port *port, uint64_t until_ns);
     /* Eventfds that end a sleep. They are never read: only the moment of a write counts. -ENOSPC: too many. */
     int (*watch)(struct gx_port *port, int fd);
     void (*unwatch)(struct gx_port *port, int fd);

@@ -25,6 +25,7 @@
     32u /* a sockaddr_in6, rounded up so that the control messages after it are aligned */
 #define BUFFER_BYTES                                                                               \
     (sizeof(struct io_uring_recvmsg_out) + NAME_BYTES + GX_UDP_CONTROL_BYTES + GX_UDP_RECEIVE_BYTES)
+#define NAP_COMPLETIONS 32u /* half of the buffers */
 #define RETRY_NS (500 * GX_NS_PER_US)
 
 enum completion { RECEIVED, SENT, WATCHED, CANCELLED };
@@ -303,9 +304,8 @@ static void uring_tx(struct gx_port *port, const struct gx_packet *packets, uint
     reap(u);
 }
 
-static void uring_sleep(struct gx_port *port, uint64_t until_ns)
+static void sleep_for(struct uring *u, uint64_t until_ns, unsigned completions)
 {
-    struct uring *u = uring_of(port);
     uint64_t now = gx_clock_ns();
     struct __kernel_timespec left;
     struct io_uring_cqe *cqe;
@@ -316,7 +316,17 @@ static void uring_sleep(struct gx_port *port, uint64_t until_ns)
         return;
     left.tv_sec = (long long)((until_ns - now) / GX_NS_PER_S);
     left.tv_nsec = (long long)((until_ns - now) % GX_NS_PER_S);
-    io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &left, NULL);
+    io_uring_submit_and_wait_timeout(&u->ring, &cqe, completions, &left, NULL);
+}
+
+static void uring_sleep(struct gx_port *port, uint64_t until_ns)
+{
+    sleep_for(uring_of(port), until_ns, 1);
+}
+
+static void uring_nap(struct gx_port *port, uint64_t until_ns)
+{
+    sleep_for(uring_of(port), until_ns, NAP_COMPLETIONS);
 }
 
 static int uring_watch(struct gx_port *port, int fd)
@@ -494,6 +504,7 @@ const struct gx_port_ops gx_port_uring = {
     .room = uring_room,
     .tx = uring_tx,
     .sleep = uring_sleep,
+    .nap = uring_nap,
     .watch = uring_watch,
     .unwatch = uring_unwatch,
 };

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include <intel-ipsec-mb.h>
-#include <sodium.h> /* sodium_memcmp() */
 
 #include "gx_assert.h"
 
+_Static_assert(GX_AEAD_TAG_BYTES == 16, "two words");
 _Static_assert(sizeof(struct gcm_key_data) <= GX_AEAD_SCHEDULE_BYTES, "ipsec-mb's schedule fits");
 _Static_assert(alignof(struct gcm_key_data) <= 64, "and lies as it must");
 
@@ -67,6 +67,16 @@ void gx_aead_seal(const struct gx_aead *aead, uint64_t number, const uint8_t *he
                  GX_AEAD_TAG_BYTES);
 }
 
+/* In the same time wherever they differ, and without sodium_memcmp()'s byte by byte, 2% of a receiver. */
+static bool is_same_tag(const uint8_t *a, const uint8_t *b)
+{
+    uint64_t x[2], y[2];
+
+    memcpy(x, a, sizeof x);
+    memcpy(y, b, sizeof y);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
+
 bool gx_aead_open(const struct gx_aead *aead, uint64_t number, const uint8_t *head,
                   size_t head_bytes, const uint8_t *in, size_t bytes, uint8_t *out,
                   const uint8_t tag[GX_AEAD_TAG_BYTES])
@@ -77,5 +87,5 @@ bool gx_aead_open(const struct gx_aead *aead, uint64_t number, const uint8_t *he
     nonce_make(aead, number, nonce);
     kernels.open(schedule(aead), &context, out, in, bytes, nonce, head, head_bytes, right,
                  sizeof right);
-    return sodium_memcmp(right, tag, sizeof right) == 0;
+    return is_same_tag(right, tag);
 }

@@ -12,6 +12,10 @@
 #define SECOND_NS 1000000000ull
 #define UP_NS (3 * SECOND_NS)
 #define SILENT_NS SECOND_NS
+/* Of packets in the port. */
+#define PATIENCE_PER_RTT 50
+#define PATIENCE_MAX_NS 1000000ull
+#define PATIENCE_BITS (256 * 12000ull)
 
 static uint32_t packet_bytes(const struct gx_links_config *config)
 {
@@ -46,7 +50,8 @@ static bool memory_get(struct gx_links *links, uint32_t ring_count)
         links->stash = calloc(links->config.stash_packets, sizeof *links->stash);
         links->stash_bytes = malloc((size_t)links->config.stash_packets * links->pool_bytes);
     }
-    return (links->config.stash_packets == 0 || (links->stash && links->stash_bytes)) &&
+    return gx_parity_init(&links->parity, links->config.shard_bytes) &&
+           (links->config.stash_packets == 0 || (links->stash && links->stash_bytes)) &&
            links->plain != NULL && links->peers != NULL && links->rings != NULL &&
            links->blocks != NULL && links->pool != NULL && links->scratch != NULL;
 }
@@ -142,6 +147,7 @@ void gx_links_destroy(struct gx_links *links)
     free(links->rings);
     free(links->blocks);
     free(links->pool);
+    gx_parity_fini(&links->parity);
     free(links->scratch);
     free(links->plain);
     free(links->stash);
@@ -168,8 +174,10 @@ static void source_drop(struct gx_links *links, uint32_t slot)
 {
     struct gx_source *source = links->sources[slot];
 
-    if (source->packets == 0 && source->sends == 0)
-        links->sources[slot] = NULL;
+    if (source->packets > 0 || source->sends > 0)
+        return;
+    gx_parity_forget(&links->parity, source);
+    links->sources[slot] = NULL;
 }
 
 void gx_links_release(struct gx_links *links, uint32_t owner)
@@ -566,8 +574,8 @@ static uint64_t peer_wake(const struct gx_peer *peer, const struct gx_links *lin
         pending |= gx_send_pending(&peer->sends[i]);
     }
     if (pending && !gx_mtu_short(&peer->mtu) && links->pool_free_count > GX_POOL_RESERVE) {
-        uint64_t site = gx_pace_when(&links->pace, GX_BURST_PACKETS);
-        uint64_t link = gx_pace_when(&lane->pace, GX_BURST_PACKETS);
+        uint64_t site = gx_pace_when(&links->pace);
+        uint64_t link = gx_pace_when(&lane->pace);
 
         wake = earlier(wake, site > link ? site : link);
     }
@@ -583,4 +591,14 @@ uint64_t gx_links_wake(const struct gx_links *links, uint64_t now)
         if (gx_peer_is(links, i))
             wake = earlier(wake, peer_wake(&links->peers[i], links));
     return wake;
+}
+
+uint64_t gx_links_patience_ns(const struct gx_links *links)
+{
+    uint64_t patience = PATIENCE_MAX_NS;
+
+    for (uint32_t i = 0; i < links->config.site_count; i++)
+        if (gx_peer_is(links, i) && links->peers[i].handshake.current != GX_SESSION_NONE)
+            patience = earlier(patience, links->peers[i].lane.estimate.rtt_ns / PATIENCE_PER_RTT);
+    return earlier(patience, PATIENCE_BITS * 1000000000ull / (links->config.recv_rate_bps + 1));
 }

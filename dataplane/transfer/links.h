@@ -139,6 +139,9 @@ void gx_links_release(struct gx_links *links, uint32_t owner);
 /* When gx_links_tx() should be called again at the latest; now or earlier: at once; UINT64_MAX: never. Newly queued
  * control (a change in exchange) needs a call of its own. */
 uint64_t gx_links_wake(const struct gx_links *links, uint64_t now);
+/* How long packets may lie in the port, so that many are taken at once: a fiftieth of the shortest round trip, no longer
+ * than 256 packets take to come. 0: not at all. */
+uint64_t gx_links_patience_ns(const struct gx_links *links);
 
 /* Starts to send the part of `source` that `open` names to `peer` (transfer, shard bytes and k_max are filled in). The first row of
  * parity is `holder` of `holders`' range (0 of 1 for the owner); a helper (`holder` > 0 or `helper`) sends nothing

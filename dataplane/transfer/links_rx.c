@@ -457,8 +457,9 @@ static void lane_rate(struct gx_links *links, struct gx_peer *peer,
         gx_pace_rate(&lane->pace, lane->rate.bps, now);
 }
 
+/* clock_us: the peer's, when it sent this. */
 static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
-                          const struct gx_feedback *feedback, uint64_t now)
+                          const struct gx_feedback *feedback, uint32_t clock_us, uint64_t now)
 {
     struct gx_lane *lane = &peer->lane;
     struct gx_estimate *estimate = &lane->estimate;
@@ -466,7 +467,7 @@ static void lane_feedback(struct gx_links *links, struct gx_peer *peer,
     uint32_t rtt_us = (uint32_t)(now / 1000) - feedback->echo_us - feedback->held_us;
 
     if (feedback->highest != 0 && rtt_us < RTT_MAX_US)
-        gx_estimate_rtt(estimate, rtt_us * 1000ull, now);
+        gx_estimate_rtt(estimate, rtt_us * 1000ull, (uint32_t)(now / 1000) - clock_us, now);
     gx_estimate_totals(estimate, feedback->expected, feedback->lost, feedback->bursts);
     lane->peer_lateness_us = feedback->lateness_us;
     if (gx_estimate_loss(estimate) > GX_MTU_LOSS)
@@ -553,7 +554,7 @@ static void rx_feedback(struct gx_links *links, struct gx_peer *peer, const stru
         return;
     }
     peer->lane.feedback_number = packet->header.number;
-    lane_feedback(links, peer, &feedback, now);
+    lane_feedback(links, peer, &feedback, packet->header.clock_us, now);
     for (uint32_t i = 0; i < feedback.entry_count; i++) {
         gx_feedback_entry_parse(&entry, packet->payload, packet->bytes, &at);
         if (!rx_entry(links, peer, &entry, now)) {
@@ -568,6 +569,20 @@ static void rx_feedback(struct gx_links *links, struct gx_peer *peer, const stru
 static bool comes_from(const struct gx_peer *peer, const struct gx_addr *from)
 {
     return memcmp(from, &peer->handshake.addr, sizeof *from) == 0;
+}
+
+/* What the packet is decrypted into: a shard comes to lie where it belongs at once. */
+static uint8_t *room_find(struct gx_links *links, struct gx_peer *peer,
+                          const struct gx_header *header)
+{
+    struct gx_incoming *incoming = NULL;
+    uint8_t *room = NULL;
+
+    if (header->type == GX_TYPE_SHARD)
+        incoming = gx_recv_find(&peer->recv, header->transfer);
+    if (incoming != NULL)
+        room = gx_part_room(incoming->part, header);
+    return room != NULL ? room : links->plain;
 }
 
 /* Finds peer and session, checks tag and number. NULL: counted and dropped. */
@@ -597,8 +612,8 @@ static struct gx_peer *check(struct gx_links *links, struct packet *packet,
         GX_COUNT(counters, packets_stranger_total, 1);
         return NULL;
     }
-    packet->payload =
-        gx_session_open(packet->session, packet->header.number, bytes, byte_count, links->plain);
+    packet->payload = gx_session_open(packet->session, packet->header.number, bytes, byte_count,
+                                      room_find(links, peer, &packet->header));
     if (packet->payload == NULL) {
         GX_COUNT_LINK(counters, idx, drop_checksum_total, 1);
         return NULL;

@@ -1,7 +1,6 @@
 /* What goes out: per peer hello, feedback, probe, OPEN, state messages; then shards, peer by peer in bursts. */
 #include <string.h>
 
-#include "fec/fec.h"
 #include "gx_assert.h"
 #include "transfer/links.h"
 #include "transfer/peer.h"
@@ -243,19 +242,18 @@ static void tx_state(struct gx_links *links, struct gx_peer *peer, struct out *o
 
 /* ---- shards ---- */
 
-static void parity_make(const struct gx_send *send, const struct gx_row *row, uint8_t *to)
+/* In `room`, or, where it is encrypted on its way there, wherever it was made. */
+static const uint8_t *parity_row(struct gx_links *links, const struct gx_send *send,
+                                 const struct gx_row *row, uint8_t *room)
 {
-    const struct gx_source *source = send->source;
-    uint32_t shard_bytes = send->layout.shard_bytes;
-    uint32_t first = gx_layout_first(&send->layout, row->block);
-    const uint8_t *data[GX_K_SMALL];
+    uint32_t wanted = send->blocks[row->block].want + 1u;
+    const uint8_t *made = gx_parity_row(&links->parity, send->source, send->start, &send->layout,
+                                        row->block, row->row, wanted, room);
 
-    for (uint32_t i = 0; i < row->k; i++)
-        data[i] = source->bytes + send->start + (uint64_t)(first + i) * shard_bytes;
-    if (first + row->k == send->layout.shard_count &&
-        send->start + send->layout.bytes == source->byte_count)
-        data[row->k - 1] = source->tail;
-    gx_fec_row(row->k, row->row, data, shard_bytes, to);
+    if (made == room || links->local.secure)
+        return made;
+    memcpy(room, made, send->layout.shard_bytes);
+    return room;
 }
 
 static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_row *row,
@@ -278,13 +276,11 @@ static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_r
 }
 
 /* The same block's next shard is due a round of blocks later: from memory to the cache takes about as long. Shards of one
- * block after the other lie far apart, which the CPU's own prefetching does not see. */
-static void shard_prefetch(const struct gx_layout *layout, uint32_t shard, const uint8_t *payload)
+ * block after the other lie far apart, which the CPU's own prefetching does not see. It comes after this shard's
+ * sealing, which would wait behind so many requests. */
+static void shard_prefetch(const uint8_t *payload, uint32_t bytes)
 {
-    if (shard + 2 >= layout->shard_count) /* the last one may be shorter */
-        return;
-    payload += layout->shard_bytes;
-    for (uint32_t i = 0; i < layout->shard_bytes; i += 64)
+    for (uint32_t i = 0; i < bytes; i += 64)
         __builtin_prefetch(payload + i);
 }
 
@@ -295,7 +291,7 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
     uint32_t shard = gx_layout_first(layout, row->block) + row->row;
     uint32_t bytes = layout->shard_bytes;
     uint32_t owner = send->source_slot;
-    const uint8_t *payload;
+    const uint8_t *payload, *next = NULL;
     struct gx_header header = {
         .type = GX_TYPE_SHARD,
         .transfer = send->open.transfer,
@@ -312,8 +308,7 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
 
     if (row->row >= row->k) {
         owner = pool_take(links);
-        payload = pool_at(links, owner);
-        parity_make(send, row, pool_at(links, owner));
+        payload = parity_row(links, send, row, pool_at(links, owner));
     } else {
         payload = send->source->bytes + send->start + (uint64_t)shard * bytes;
         if (shard == layout->shard_count - 1)
@@ -322,10 +317,13 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
             owner = pool_take(links);
         else
             send->source->packets++;
-        shard_prefetch(layout, shard, payload);
+        if (shard + 2 < layout->shard_count) /* the last one may be shorter */
+            next = payload + bytes;
     }
     header.payload_bytes = (uint16_t)bytes;
     emit(links, peer, out, &header, payload, owner, entry, now);
+    if (next != NULL)
+        shard_prefetch(next, bytes);
     count_shard(links, peer->idx, row, bytes);
     gx_lane_shard_sent(&peer->lane, now);
     if (send->armed_ns == 0)
@@ -384,6 +382,8 @@ static struct gx_peer *peer_pick(struct gx_links *links, uint64_t now)
 
 static void tx_shards(struct gx_links *links, struct out *out, uint64_t now)
 {
+    const struct gx_send *last = NULL; /* its policy is known: only feedback changes it */
+
     while (out->count < out->max && links->pool_free_count > GX_POOL_RESERVE &&
            gx_pace_allows(&links->pace, now)) {
         struct gx_peer *peer = peer_pick(links, now);
@@ -393,7 +393,9 @@ static void tx_shards(struct gx_links *links, struct out *out, uint64_t now)
         if (peer == NULL)
             return;
         send = send_pick(peer);
-        gx_peer_policy(links, peer, send);
+        if (send != last)
+            gx_peer_policy(links, peer, send);
+        last = send;
         if (!gx_send_next(send, &peer->policy, &row))
             continue;
         tx_shard(links, peer, out, send, &row, now);

@@ -6,6 +6,7 @@
 #include "lane/mtu.h"
 #include "session/session.h"
 #include "transfer/links.h"
+#include "transfer/parity.h"
 #include "transfer/recv.h"
 #include "transfer/send.h"
 
@@ -67,6 +68,7 @@ struct gx_links {
     uint32_t pool_bytes; /* of one buffer */
     uint32_t pool_free[GX_POOL_BUFFERS];
     uint32_t pool_free_count;
+    struct gx_parity parity;
     void *scratch;
     uint8_t *plain;           /* the payload of the packet at hand, decrypted */
     struct gx_stashed *stash; /* [config.stash_packets], their payloads in stash_bytes */

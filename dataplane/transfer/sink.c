@@ -305,6 +305,48 @@ bool gx_sink_finish(struct gx_sink *sink, struct gx_part *part, uint64_t now)
     return true;
 }
 
+/* What becomes of a shard, whatever its bytes are. */
+static enum gx_sink_effect shard_check(const struct gx_part *part, const struct gx_header *header)
+{
+    uint32_t row = header->shard;
+    const struct gx_sink_block *block;
+
+    if (gx_part_is_complete(part))
+        return GX_SINK_DUPLICATE;
+    if (header->block >= part->layout.block_count)
+        return GX_SINK_MALFORMED;
+    block = &part->blocks[header->block];
+    if (header->k != block->k ||
+        header->payload_bytes != payload_bytes(&part->layout, header->block, row, block->k))
+        return GX_SINK_MALFORMED;
+    if (block->done || (block->seen[row / 64] >> row % 64 & 1))
+        return GX_SINK_DUPLICATE;
+    return GX_SINK_PLACED;
+}
+
+uint8_t *gx_part_room(const struct gx_part *part, const struct gx_header *header)
+{
+    const struct gx_sink_block *block;
+
+    if (shard_check(part, header) != GX_SINK_PLACED)
+        return NULL;
+    block = &part->blocks[header->block];
+    if (header->shard >= block->k)
+        return slot_at(part, header->block, slot_free(block));
+    return is_taken(block, header->shard) ? NULL : slot_at(part, header->block, header->shard);
+}
+
+/* The block's next shard comes a round of blocks later, and its place is far from this one. */
+static void next_prefetch(const struct gx_part *part, uint32_t block, uint32_t row)
+{
+    const uint8_t *next = slot_at(part, block, row + 1);
+
+    if (row + 1 >= part->blocks[block].k)
+        return;
+    for (uint32_t i = 0; i < part->layout.shard_bytes; i += 64)
+        __builtin_prefetch(next + i, 1);
+}
+
 static void row_place(struct gx_part *part, uint32_t block_idx, uint32_t row,
                       const uint8_t *payload, uint32_t bytes)
 {
@@ -328,8 +370,10 @@ static void row_place(struct gx_part *part, uint32_t block_idx, uint32_t row,
         }
         slot_take(block, row, row);
     }
-    memcpy(to, payload, bytes);
+    if (to != payload)
+        memcpy(to, payload, bytes);
     memset(to + bytes, 0, shard_bytes - bytes);
+    next_prefetch(part, block_idx, row);
     block->seen[row / 64] |= 1ull << row % 64;
     block->have++;
 }
@@ -337,23 +381,15 @@ static void row_place(struct gx_part *part, uint32_t block_idx, uint32_t row,
 enum gx_sink_effect gx_part_place(struct gx_part *part, const struct gx_header *header,
                                   const uint8_t *payload, void *scratch, uint32_t *rebuilt)
 {
-    uint32_t row = header->shard;
     struct gx_sink_block *block;
+    enum gx_sink_effect effect = shard_check(part, header);
 
     *rebuilt = 0;
-    if (gx_part_is_complete(part))
-        return GX_SINK_DUPLICATE;
-    if (header->block >= part->layout.block_count)
-        return GX_SINK_MALFORMED;
+    if (effect != GX_SINK_PLACED)
+        return effect;
     block = &part->blocks[header->block];
-    if (header->k != block->k ||
-        header->payload_bytes != payload_bytes(&part->layout, header->block, row, block->k))
-        return GX_SINK_MALFORMED;
-    if (block->done || (block->seen[row / 64] >> row % 64 & 1))
-        return GX_SINK_DUPLICATE;
-
-    row_place(part, header->block, row, payload, header->payload_bytes);
-    if (row >= block->k && header->flags & GX_HEADER_ASKED)
+    row_place(part, header->block, header->shard, payload, header->payload_bytes);
+    if (header->shard >= block->k && header->flags & GX_HEADER_ASKED)
         block->asked++;
     if (header->block >= part->blocks_touched)
         part->blocks_touched = header->block + 1;

@@ -89,8 +89,14 @@ enum gx_sink_effect {
     GX_SINK_MALFORMED, /* block, row, k or length does not fit the layout */
 };
 
-/* Takes one authenticated shard, of any content. `scratch` has gx_fec_scratch_bytes(). *rebuilt: how many data shards
- * parity has rebuilt, when this shard completed a block that needed it. The part may be complete after it. */
+/* Where the shard that this header names would lie, for whoever is about to decrypt it, no matter whether it turns out to
+ * be authentic: the place holds nothing before gx_part_place() has been told of it. NULL: its place is in use, or there is
+ * none. */
+uint8_t *gx_part_room(const struct gx_part *part, const struct gx_header *header);
+
+/* Takes one authenticated shard, of any content, from anywhere or from its gx_part_room(). `scratch` has
+ * gx_fec_scratch_bytes(). *rebuilt: how many data shards parity has rebuilt, when this shard completed a block that
+ * needed it. The part may be complete after it. */
 enum gx_sink_effect gx_part_place(struct gx_part *part, const struct gx_header *header,
                                   const uint8_t *payload, void *scratch, uint32_t *rebuilt);
 bool gx_part_is_complete(const struct gx_part *part);

@@ -5,6 +5,7 @@
 #include <isa-l/crc.h> /* crc32_iscsi() */
 
 #include "wire/le.h"
+#include "wire/vector.h"
 
 void gx_header_build(const struct gx_header *header, uint8_t out[GX_HEADER_BYTES])
 {
@@ -51,6 +52,7 @@ static uint32_t checksum(const uint8_t *header, const uint8_t *payload, size_t p
 
     if (payload_bytes > 0)
         crc = crc32_iscsi((unsigned char *)(uintptr_t)payload, (int)payload_bytes, crc);
+    gx_vector_clean();
     return ~crc;
 }
 

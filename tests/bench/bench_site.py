@@ -38,12 +38,6 @@ def bench_rounds(loss):
                    100 * r["redundant_bytes"] / r["sent_bytes"]))
 
 
-def cpu_seconds(pid):
-    with open("/proc/%d/stat" % pid) as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def test_loss_0():
     bench_rounds("0")
 
@@ -60,11 +54,11 @@ def test_idle():
     with Lab("a", "b") as lab:
         time.sleep(1)
         pids = [site.gxd.popen.pid for site in lab.sites]
-        before = [cpu_seconds(pid) for pid in pids]
+        before = [gxtest.cpu_seconds(pid) for pid in pids]
         time.sleep(IDLE_S)
         for site, pid, start in zip(lab.sites, pids, before):
             remark("idle gxd %s, links up: %.2f%% of a core over %d s" % (
-                site.name, 100 * (cpu_seconds(pid) - start) / IDLE_S, IDLE_S))
+                site.name, 100 * (gxtest.cpu_seconds(pid) - start) / IDLE_S, IDLE_S))
 
 
 def tokens_file(lab):

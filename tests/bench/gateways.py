@@ -48,7 +48,8 @@ def write_config(link, cell, name):
     sites = "".join('  - {name: %s, address: "%s:7440"}\n' % (n, link.net.address(n)) for n in link.names)
     path = link.path(name + ".yaml")
     with open(path, "w") as f:
-        f.write('site: %s\nport: {device: "net_af_xdp0,iface=eth0", address: %s/24}\nsocket: %s\nrate: %dbit\n'
+        # Huge pages of a machine on which others start and end may be gone between two looks.
+        f.write('site: %s\nport: {device: "net_af_xdp0,iface=eth0", address: %s/24}\neal: "--no-huge"\nsocket: %s\nrate: %dbit\n'
                 "memory: 2GiB\nsites:\n%s" % (name, link.net.address(name), link.path(name + ".sock"), cell.rate_bps, sites))
     return path
 

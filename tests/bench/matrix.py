@@ -3,7 +3,8 @@
     QUICK=1            three cells, three rounds each, one comparison
     FULL=1             30 rounds a cell, five runs of what is compared, 300 rounds in the simulator
     CELLS="25MB sim"   only the cells whose name holds one of these words; `versus` are the comparisons, `sim` the simulator
-    ROUNDS=N RUNS=N SIM_ROUNDS=N SECONDS_MAX=20
+    ROUNDS=N RUNS=N SIM_ROUNDS=N SECONDS_MAX=10
+    REALTIME=0         as any other process; else all that is measured comes before the machine's other work (SCHED_RR)
     PAGE=FILE          instead of docs/benchmarks.md; its plots lie beside it
 
 GX_BIN names the programs. Measures, asserts nothing; what cannot be had is left out with the reason. Without namespaces or
@@ -19,7 +20,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from link import Cell, ROOT, load  # noqa: E402
+from link import Cell, ROOT, load, realtime  # noqa: E402
 import contenders  # noqa: E402
 import gateways  # noqa: E402
 import gxtest  # noqa: E402
@@ -88,6 +89,24 @@ def say(text):
     print(text, flush=True)
 
 
+class Progress:
+    """How far the run is, by the seconds that its steps are likely to take on a quiet machine."""
+
+    def __init__(self):
+        self.started, self.done_s, self.all_s = time.monotonic(), 0, 0
+
+    def expect(self, seconds):
+        self.all_s += seconds
+
+    def step(self, name, seconds):
+        say("%3.0f%%, %4.1f of about %.1f minutes: %s" % (
+            100 * self.done_s / self.all_s, (time.monotonic() - self.started) / 60, self.all_s / 60, name))
+        self.done_s += seconds
+
+
+progress = Progress()
+
+
 def reason(error):
     """The last line of what was said: before it, libraries talk."""
     return ([line.strip() for line in str(error).splitlines() if line.strip()] or ["?"])[-1]
@@ -101,12 +120,20 @@ def gateways_on(cell, rounds):
         return reason(error)
 
 
+def cell_s(cell):
+    """Likely: namespaces, gxds and links up, then rounds with what gx-perf does between them."""
+    return 4 + (1 + rounds_of(cell)) * (1.1 * cell.bound_s() + 2 * cell.delay_s + 1.2e-8 * cell.size * cell.sites)
+
+
+def cells_wanted():
+    return [cell for cell in CELLS if wanted(cell.name) and (not QUICK or WORDS or cell.name in QUICK_CELLS)]
+
+
 def measure_cells():
     """{name: Exchange, or why there is none}"""
     found = {}
-    for cell in CELLS:
-        if not wanted(cell.name) or (QUICK and not WORDS and cell.name not in QUICK_CELLS):
-            continue
+    for cell in cells_wanted():
+        progress.step(cell.name, cell_s(cell))
         e = found[cell.name] = gateways_on(cell, rounds_of(cell))
         say("%-20s %s" % (cell.name, "failed: " + e if isinstance(e, str) else (
             "p50 %.3f p99 %.3f of the bound, %d rounds, load %.1f" % (e.p50, e.p99, e.rounds, e.load))))
@@ -126,45 +153,86 @@ def one_contender(name, function, cell):
         say("  %-20s skip: %s" % (name, reason(error)))
         return reason(error)
     result.load = load()
-    say("  %-20s %s" % (name, "%.2f s" % result.seconds if result.seconds else "not within %g s" % contenders.SECONDS_MAX))
+    say("  %-20s %s" % (name, "not within %g s" % contenders.SECONDS_MAX if result.seconds is None else "%s%.2f s" % (
+        "about " if result.projected else "", result.seconds)))
     return result
+
+
+def versus_s():
+    """Of one cell: eight of them, of which two or three take their time."""
+    return RUNS * (8 * 3.5 + 2.5 * contenders.SECONDS_MAX)
+
+
+def versus_cells():
+    return [cell for cell in CELLS if wanted("versus") and cell.name in (QUICK_VERSUS if QUICK else VERSUS)]
 
 
 def measure_versus(found, folder):
     """[(cell, gx's Exchange, [(name, Result, or why there is none)])]"""
     table = []
-    for cell in CELLS:
-        if cell.name not in (QUICK_VERSUS if QUICK else VERSUS):
-            continue
-        say("versus, %s" % cell.name)
+    for cell in versus_cells():
+        progress.step("others, %s" % cell.name, versus_s())
         own = found.get(cell.name) or gateways_on(cell, ROUNDS)
         table.append((cell, own, [(name, one_contender(name, function, cell))
                                   for name, function in contenders.contenders(folder)]))
     return table
 
 
+def as_any_other():
+    """The simulator has a clock of its own, and memory that it must not exceed."""
+    resource.setrlimit(resource.RLIMIT_AS, (SIM_BYTES_MAX, SIM_BYTES_MAX))
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def simulate_cells(first, last):
-    """Rows of matrix_sim's table, and how it ended."""
     argv = [gxtest.program("matrix_sim"), str(SIM_ROUNDS), "path", str(first), str(last)]
-    limit = (SIM_BYTES_MAX, SIM_BYTES_MAX)
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
-    head, rows = done.stdout.splitlines()[:2], done.stdout.splitlines()[2:]
-    if done.returncode != 0:
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            preexec_fn=as_any_other)
+
+
+def simulated(process):
+    """The head and the rows of a matrix_sim's table, and how it ended."""
+    out, err = process.communicate()
+    head, rows = out.splitlines()[:2], out.splitlines()[2:]
+    if process.returncode != 0:
         rows.append("| `%s` ended with %d: %s | | | | | | | |" % (
-            " ".join(["matrix_sim", *argv[1:]]), done.returncode, reason(done.stderr or "it says nothing")))
+            " ".join(["matrix_sim", *process.args[1:]]), process.returncode, reason(err or "it says nothing")))
     return head, rows
 
 
+def sim_parts():
+    """Cells that run side by side, each part in a process of its own. The last ones, a gigabyte and four sites, take minutes."""
+    if not wanted("sim"):
+        return []
+    if QUICK:
+        return [(0, 2)]
+    parts = [(0, 11), (12, 21)] if (os.cpu_count() or 1) > 1 else [(0, 21)]
+    return [*parts, (22, 22), (23, 23)] if FULL else parts
+
+
+def sim_s():
+    return SIM_ROUNDS * (4 if len(sim_parts()) > 1 else 6)
+
+
 def simulate():
-    """The simulator's table. The last cells, a gigabyte and four sites, take minutes and each has a process of its own."""
-    parts = [(0, 2)] if QUICK else [(0, 21), (22, 22), (23, 23)] if FULL else [(0, 21)]
-    table = []
-    for part in parts:
-        say("simulator, %d rounds a cell, cells %d to %d" % (SIM_ROUNDS, *part))
-        head, rows = simulate_cells(*part)
+    """The simulator's table."""
+    parts, table = sim_parts(), []
+    if not parts:
+        return ""
+    progress.step("simulator, %d rounds a cell" % SIM_ROUNDS, sim_s())
+    for process in [simulate_cells(*part) for part in parts]:
+        head, rows = simulated(process)
         table += rows if table else head + rows
     return "\n".join(table)
+
+
+def expect():
+    for cell in cells_wanted():
+        progress.expect(cell_s(cell))
+    for _ in versus_cells():
+        progress.expect(versus_s())
+    if sim_parts():
+        progress.expect(sim_s())
 
 
 def main():
@@ -174,17 +242,17 @@ def main():
         say("skip matrix: " + why)
         return 77
     about = page.About(started=time.monotonic(), load=load(), rounds=ROUNDS, runs=RUNS, sim_rounds=SIM_ROUNDS,
-                       seconds_max=contenders.SECONDS_MAX, full=FULL)
+                       seconds_max=contenders.SECONDS_MAX, full=FULL, realtime=realtime())
+    expect()
     path = os.environ.get("PAGE") or os.path.join(ROOT, "docs", "benchmarks.md")
     found, versus = measure_cells(), []
     if found and all(isinstance(e, str) for e in found.values()):
         say("skip matrix: %s" % next(iter(found.values())))
         return 77
-    if wanted("versus"):
+    if versus_cells():
         with tempfile.TemporaryDirectory(prefix="gx-bench-") as folder:
             versus = measure_versus(found, folder)
-    sim = simulate() if wanted("sim") else ""
-    page.write(path, about, [(c, found[c.name]) for c in CELLS if c.name in found], versus, sim)
+    page.write(path, about, [(c, found[c.name]) for c in CELLS if c.name in found], versus, simulate())
     say("wrote %s" % path)
     return 0
 

@@ -14,9 +14,9 @@ BAR = 50
 class About:
     """Of one run of the matrix: when, where, how often."""
 
-    def __init__(self, started, load, rounds, runs, sim_rounds, seconds_max, full):
+    def __init__(self, started, load, rounds, runs, sim_rounds, seconds_max, full, realtime):
         self.started, self.load, self.rounds, self.runs = started, load, rounds, runs
-        self.sim_rounds, self.seconds_max, self.full = sim_rounds, seconds_max, full
+        self.sim_rounds, self.seconds_max, self.full, self.realtime = sim_rounds, seconds_max, full, realtime
 
     @staticmethod
     def commit():
@@ -34,8 +34,11 @@ class About:
         return "%d × %s" % (os.cpu_count(), names[0] if names else platform.machine())
 
     def text(self):
-        quiet = "" if max(self.load, load()) < 1 + 0.5 * os.cpu_count() else (
-            " **Other work loaded the machine: the times of this run say little, the simulator's are exact.**")
+        quiet = " All that is measured ran at real-time priority (SCHED_RR)." if self.realtime else ""
+        if max(self.load, load()) >= 1 + 0.5 * os.cpu_count():
+            quiet += (" **Other work loaded the machine%s.**" % (
+                ": memory and caches were not all ours" if self.realtime else
+                ": the times of this run say little, the simulator's are exact"))
         return ("Made by `make bench%s` on %s, commit %s, in %.0f minutes on %s, Linux %s. Load average %.1f when it began, %.1f "
                 "when it ended.%s" % (" FULL=1" if self.full else "", time.strftime("%Y-%m-%d", time.gmtime()), self.commit(),
                                       (time.monotonic() - self.started) / 60, self.cpu(), platform.release(),
@@ -167,8 +170,8 @@ def versus_table(cell, own, rows, seconds_max):
             lines.append("| %s | > %g | > %.0f | > %s | - | %.1f |" % (
                 name, seconds_max, seconds_max / cell.bound_s(), "%.0f" % (seconds_max / gx_s) if gx_s else "-", r.load))
             continue
-        lines.append("| %s%s | %.2f | %.3f | %s | %s | %.1f |" % (
-            name, " (%s)" % r.note if r.note else "", r.seconds, r.seconds / cell.bound_s(),
+        lines.append("| %s%s | %s%.2f | %.3f | %s | %s | %.1f |" % (
+            name, " (%s)" % r.note if r.note else "", "≈ " if r.projected else "", r.seconds, r.seconds / cell.bound_s(),
             "%.2f" % (r.seconds / gx_s) if gx_s else "-", per_cpu, r.load))
     return "\n".join(lines)
 
@@ -200,7 +203,8 @@ VERSUS = """
 ## Beside other transports
 
 On the same gx-wan, each alone on a link of its own; {runs}, at most {seconds_max:g} s. gx carries 25 MB each way at once, the
-others one way. Time over the same bound for all. TCP is Linux's by iperf3, its algorithm named, from connections up to the last byte; SRT is
+others one way. Time over the same bound for all. TCP is Linux's by iperf3, its algorithm named, from connections up to the last byte (≈: what it
+would have taken at its pace until it was stopped); SRT is
 srt-live-transmit at the link's rate: without FEC in file mode, with it in live mode (latency four round trips); what it lost
 for good is named; UDT has its rate capped at the link's; uftp sends at 98% of the link's rate by
 its own clock, without its announcement. CPU is that of both ends' processes: gx's with the digests and the mean; the kernel's own part of TCP is not all in it.

@@ -6,6 +6,7 @@
 #include "cpu/adamw.h"
 #include "cuda/adamw.h"
 #include "cuda/attention.h"
+#include "cuda/attention_cudnn.h"
 #include "cuda/classifier.h"
 #include "cuda/dev.h"
 #include "cuda/elementwise.h"
@@ -164,6 +165,20 @@ static void measure_attention(void)
             gx_gpu_attention_forward(BF16, out, lse, qkv, shape, stream));
     MEASURE("attention backward", 8 * row + 2 * stats, 2.5 * forward,
             gx_gpu_attention_backward(BF16, dqkv, delta, dout, qkv, out, lse, shape, stream));
+    struct gx_cudnn_attention *cudnn;
+    const char *why;
+    if (gx_cudnn_attention_create(&cudnn, shape, &why) == 0) {
+        void *scratch = room(gx_cudnn_attention_scratch_bytes(cudnn) + 256);
+        MEASURE("attention forward, cuDNN", 4 * row + stats, forward,
+                gx_cudnn_attention_forward(cudnn, out, lse, qkv, scratch, stream, &why));
+        MEASURE("attention backward, cuDNN", 8 * row + 2 * stats, 2.5 * forward,
+                gx_cudnn_attention_backward(cudnn, dqkv, delta, dout, qkv, out, lse, scratch,
+                                            stream, &why));
+        gx_dev_free(scratch);
+        gx_cudnn_attention_destroy(cudnn);
+    } else {
+        table_row("attention, cuDNN", "%.120s|", why);
+    }
     void *const all[] = {qkv, out, dout, dqkv, lse, delta};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         gx_dev_free(all[i]);

@@ -44,9 +44,10 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void create(struct bench *b)
+static void create(struct bench *b, enum gx_attention attention)
 {
     struct gx_device_config config = {.precision = GX_PRECISION_BF16,
+                                      .attention = attention,
                                       .outer = GX_OUTER_ON_DEVICE,
                                       .format = GX_E3M0,
                                       .beta1 = 0.9f,
@@ -117,7 +118,7 @@ static double median_step(struct bench *b, bool exchange)
     return seconds[STEPS / 2];
 }
 
-static void report_steps(struct bench *b)
+static void report_steps(struct bench *b, const char *attention)
 {
     const double tokens = (double)b->batch * gpt2.context;
     /* As llm.c counts: six a parameter, and attention. */
@@ -127,7 +128,8 @@ static void report_steps(struct bench *b)
         step(b);
     const double plain = median_step(b, false), beside = median_step(b, true);
     char what[80];
-    snprintf(what, sizeof(what), "step of GPT-2 124M, B = %u, T = 1024, bf16", b->batch);
+    snprintf(what, sizeof(what), "step of GPT-2 124M, B = %u, bf16, attention %s", b->batch,
+             attention);
     table_row(what, "%.1f ms, %.0f tokens/s, %.0f TFLOP/s|goal 139 at B = 64 on an H100 SXM",
               plain * 1e3, tokens / plain, work / plain * 1e-12);
     table_row("the same, a contribution leaving beside it", "%.1f ms: %+.2f%%|at most 1%% more",
@@ -169,6 +171,14 @@ static void report_copies(struct bench *b)
     gx_dev_host_free(pinned);
 }
 
+static void destroy(struct bench *b)
+{
+    device->outer->detach(b->state);
+    device->destroy(b->state);
+    free(b->arena);
+    b->updates = 0;
+}
+
 int main(void)
 {
     static struct bench b;
@@ -184,12 +194,16 @@ int main(void)
     b.targets = calloc(64 * 1024, sizeof(*b.targets));
     if (!b.inputs || !b.targets)
         return 1;
-    create(&b);
-    report_steps(&b);
+    create(&b, GX_ATTENTION_AUTO);
+    const bool cudnn = strstr(device->machine(b.state), "attention: cuDNN") != NULL;
+    report_steps(&b, cudnn ? "cuDNN" : "own");
     report_copies(&b);
-    device->outer->detach(b.state);
-    device->destroy(b.state);
-    free(b.arena);
+    destroy(&b);
+    if (cudnn) {
+        create(&b, GX_ATTENTION_OWN);
+        report_steps(&b, "own");
+        destroy(&b);
+    }
     free(b.inputs);
     free(b.targets);
     return 0;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cuda/attention_cudnn.h"
+#include "cuda/dev.h"
 #include "gpu/table.h"
 #include "trainer/device.h"
 
@@ -74,6 +76,7 @@ struct bound {
     enum gx_precision precision;
     enum gx_recompute recompute;
     double loss, params;
+    enum gx_attention attention;
 };
 
 static bool compare(const struct gx_gpt2 *model, const struct run *cpu, const float *from,
@@ -81,30 +84,53 @@ static bool compare(const struct gx_gpt2 *model, const struct run *cpu, const fl
 {
     config.precision = b->precision;
     config.recompute = b->recompute;
-    config.deterministic = true;
+    config.attention = b->attention;
+    config.deterministic = b->attention != GX_ATTENTION_CUDNN; /* it has other bits every time */
     struct run gpu = train(&gx_cuda_device, model, config, from);
     struct run again = train(&gx_cuda_device, model, config, from);
-    const bool same = memcmp(gpu.params, again.params, model->param_count * sizeof(float)) == 0;
+    const bool same = !config.deterministic ||
+                      memcmp(gpu.params, again.params, model->param_count * sizeof(float)) == 0;
     double losses = 0, params = apart(cpu->params, gpu.params, from, model->param_count);
     for (int i = 0; i <= STEPS; i++)
         losses = fmax(losses, fabs((double)cpu->losses[i] - (double)gpu.losses[i]));
     const bool good = losses < b->loss && params < b->params && same;
-    table_row(b->name,
-              "%s losses %.1e apart, parameters %.1e of the way%s|%.0e, %.0e, the same bits again",
+    table_row(b->name, "%s losses %.1e apart, parameters %.1e of the way%s|%.0e, %.0e%s",
               good ? "ok:" : "NOT OK:", losses, params, same ? "" : ", OTHER BITS AGAIN", b->loss,
-              b->params);
+              b->params, config.deterministic ? ", the same bits again" : "");
     free(gpu.params);
     free(again.params);
     return good;
 }
 
+static bool has_cudnn(const char *row)
+{
+    const struct gx_gpu_attention_shape attention = {BATCH, shape.context, shape.heads,
+                                                     shape.width / shape.heads};
+    struct gx_cudnn_attention *cudnn;
+    struct gx_dev_properties properties;
+    const char *why;
+    if (gx_dev_open(0, &properties) != 0)
+        return false;
+    int rc = gx_cudnn_attention_create(&cudnn, attention, &why);
+    if (rc != 0)
+        table_row(row, "%.120s|", why);
+    else
+        gx_cudnn_attention_destroy(cudnn);
+    gx_dev_close();
+    return rc == 0;
+}
+
 int main(void)
 {
     static const struct bound bounds[] = {
-        {"20 steps, fp32, against the CPU", GX_PRECISION_FP32, GX_RECOMPUTE_NONE, 2e-5, 1e-3},
-        {"20 steps, tf32", GX_PRECISION_TF32, GX_RECOMPUTE_NONE, 5e-3, 0.1},
-        {"20 steps, bf16", GX_PRECISION_BF16, GX_RECOMPUTE_NONE, 2e-2, 0.2},
-        {"20 steps, bf16, --recompute layers", GX_PRECISION_BF16, GX_RECOMPUTE_LAYERS, 2e-2, 0.2},
+        {"20 steps, fp32, against the CPU", GX_PRECISION_FP32, GX_RECOMPUTE_NONE, 2e-5, 1e-3,
+         GX_ATTENTION_OWN},
+        {"20 steps, tf32", GX_PRECISION_TF32, GX_RECOMPUTE_NONE, 5e-3, 0.1, GX_ATTENTION_OWN},
+        {"20 steps, bf16", GX_PRECISION_BF16, GX_RECOMPUTE_NONE, 2e-2, 0.2, GX_ATTENTION_OWN},
+        {"20 steps, bf16, --recompute layers", GX_PRECISION_BF16, GX_RECOMPUTE_LAYERS, 2e-2, 0.2,
+         GX_ATTENTION_OWN},
+        {"20 steps, bf16, --attention cudnn", GX_PRECISION_BF16, GX_RECOMPUTE_NONE, 2e-2, 0.2,
+         GX_ATTENTION_CUDNN},
     };
     const char *why;
     if (!gx_cuda_present(&why)) {
@@ -127,7 +153,8 @@ int main(void)
     struct run cpu = train(&gx_cpu_device, &model, config, from);
     bool good = true;
     for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++)
-        good = compare(&model, &cpu, from, config, &bounds[i]) && good;
+        if (bounds[i].attention != GX_ATTENTION_CUDNN || has_cudnn(bounds[i].name))
+            good = compare(&model, &cpu, from, config, &bounds[i]) && good;
     free(cpu.params);
     free(from);
     return good ? 0 : 1;

@@ -1,7 +1,8 @@
 """What lies between the sites of a lab, for each kind of port that the tests run on.
 
 udp      sockets on loopback; in the middle a gx-wan, or a relay of ours
-af_xdp   a namespace for each site; two are joined by a veth pair, more by a gx-wan, as when a test asks for one
+af_xdp   a namespace for each site; two are joined by a veth pair, more by a gx-wan, as when a test asks for one (the same
+         with other drivers, or with the kernel's UDP at one end or both: classes that a test names itself)
 memif    shared memory; two sites are joined directly, more by a gx-wan
 
 Namespaces and sockets belong to this process; close() removes the former, its end the latter.
@@ -211,8 +212,8 @@ class DevicePorts:
         self.names, self.needs_wan = names, len(names) > 2
         self.wan = middle or self.needs_wan
 
-    def port(self, i):
-        return '{device: "%s", address: %s/24, udp_port: %d}' % (self.device(i), self.host(i), UDP_PORT)
+    def port(self, i, more=""):
+        return '{device: "%s", address: %s/24, udp_port: %d%s}' % (self.device(i), self.host(i), UDP_PORT, more)
 
     def host(self, i):
         return namespaces.PREFIX + str(i + 1)
@@ -224,20 +225,30 @@ class DevicePorts:
         return "%s:%d" % (self.host(UNUSED_HOST - 1), UDP_PORT)
 
 
-class XdpPorts(DevicePorts):
+class VethPorts(DevicePorts):
+    driver = "net_af_xdp"
+
     def __init__(self, names, folder, middle, workers=1):
         super().__init__(names, middle)
-        need_xdp()
+        need_namespaces(xdp=self.driver == "net_af_xdp")
         try:
             self.net = namespaces.Net(names, wan=self.wan or len(names) != 2)
         except namespaces.Unavailable as why:
             raise Skip(str(why)) from why
 
     def device(self, i):
-        return "net_af_xdp0,iface=" + namespaces.SITE_INTERFACE
+        return "%s0,iface=%s" % (self.driver, namespaces.SITE_INTERFACE)
 
     def command(self, i, argv):
         return self.net.command(self.names[i], argv)
+
+    def ip(self, i, *words):
+        """The `ip` command in the namespace of site i."""
+        return namespaces.ip("-n", self.net.space(self.names[i]), *words)
+
+    def link(self, i, *words):
+        """Sets the interface of site i: ip link set eth0 ..."""
+        self.ip(i, "link", "set", namespaces.SITE_INTERFACE, *words)
 
     def wan_command(self, argv):
         ports = [word for name in self.names for word in ("--port", self.net.device(name))]
@@ -252,6 +263,37 @@ class XdpPorts(DevicePorts):
 
     def close(self):
         self.net.close()
+
+
+class PacketPorts(VethPorts):
+    driver = "net_af_packet"
+
+
+class KernelPorts(VethPorts):
+    """The kernels' UDP, at the addresses that they have."""
+
+    driver = None
+
+    def port(self, i):
+        return '{udp: "%s"}' % self.address(i)
+
+
+class MixedPorts(VethPorts):
+    """The second site is on its kernel's UDP."""
+
+    def port(self, i):
+        return '{udp: "%s"}' % self.address(i) if i else super().port(i)
+
+
+class SixPorts(VethPorts):
+    def port(self, i):
+        return '{device: "%s", address: "%s/64"}' % (self.device(i), self.host(i))
+
+    def host(self, i):
+        return "fd00:201::%d" % (i + 1)
+
+    def address(self, i):
+        return "[%s]:%d" % (self.host(i), UDP_PORT)
 
 
 class MemifPorts(DevicePorts):
@@ -281,13 +323,16 @@ class MemifPorts(DevicePorts):
         pass
 
 
-KINDS = {"udp": UdpPorts, "af_xdp": XdpPorts, "memif": MemifPorts}
+KINDS = {"udp": UdpPorts, "af_xdp": VethPorts, "memif": MemifPorts}
 
 
-def need_xdp():
+def need_namespaces(xdp):
+    """xdp: and AF_XDP."""
     why = namespaces.missing()
     if why:
         raise Skip(why)
+    if not xdp:
+        return
     try:
         socket.socket(AF_XDP, socket.SOCK_RAW).close()
     except OSError as error:

@@ -113,6 +113,13 @@ def run(argv, seconds=HANG_S):
                           preexec_fn=_child, check=False)
 
 
+def cpu_seconds(pid):
+    """What a process has used of the CPUs, its threads together."""
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 # ---- a lab: sites, and what lies between them ----
 
 
@@ -215,9 +222,7 @@ class Lab:
             for site in self.sites:
                 site.write_config()
             if start:
-                for site in self.sites:
-                    site.start(ready=False)
-                self.wait_up()
+                self.start()
         except BaseException:
             self.close()
             raise
@@ -239,6 +244,11 @@ class Lab:
         check(status == 0, "gx-wan ended with %s; it said:\n%s" % (status, self.wan.tail()))
         return json.loads(self.wan.out())
 
+    def start(self):
+        for site in self.sites:
+            site.start(ready=False)
+        self.wait_up()
+
     def wait_up(self):
         """Every gxd is ready and every link is up, if only for small packets."""
         for site in self.sites:
@@ -250,6 +260,20 @@ class Lab:
     def perf_all(self, run_name, *options):
         """A gx-perf at every site; returns their reports, which hold no error, after all have ended well."""
         return [report_of(p) for p in [site.perf(run_name, *options) for site in self.sites]]
+
+    def exchange(self, size="5M", rounds="3"):
+        """Rounds between two sites, all of them right; remarks how their payload went."""
+        for report in self.perf_all("r", "--bytes", size, "--rounds", rounds):
+            check(report["errors"] == 0 and report["checked_rounds"] == int(rounds) + 1, "report %s" % report)
+        for site in self.sites:
+            counters = site.show("counters")["site_counters"]
+            link = site.show("links")["links"][0]
+            remark("%s on %s: %.1f MB sent, in place %.1f MB, copied by driver's need %.1f MB, by memory %.1f MB, on "
+                   "receive %.1f MB; lost %d" % (
+                       site.name, site.show()["port"], link["sent_bytes"] / 1e6,
+                       counters["port_sent_in_place_bytes_total"] / 1e6, counters["port_copied_driver_bytes_total"] / 1e6,
+                       counters["port_copied_memory_bytes_total"] / 1e6, counters["port_copied_receive_bytes_total"] / 1e6,
+                       link["lost_packets"]))
 
     def __enter__(self):
         return self

@@ -7,7 +7,7 @@ import socket
 import sys
 
 import gxtest
-from gxtest import BIN, Lab, Process, Skip, check, program, remark, run, wait_until
+from gxtest import BIN, Lab, Process, Skip, check, program, remark, wait_until
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from test_train import WAN, make_tokens  # noqa: E402

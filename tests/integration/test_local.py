@@ -62,6 +62,14 @@ def test_large_frames():
     rounds("--mtu", "9000", shard_bytes=8896)
 
 
+def test_losses_on_encrypted_links():
+    with tempfile.TemporaryDirectory(prefix="gx-t-") as folder:
+        result = local("--bytes", "8M", "--rounds", "4", "--check", "--encrypt", "--link-loss", "10%", folder=folder)
+    for report in result["sites"]:
+        check(report["errors"] == 0 and report["checked_rounds"] == 5, "report %s" % report)
+        check(1600000 < report["redundant_bytes"] < 16000000, "repaired with %s" % report)
+
+
 def test_an_ordinary_user_without_huge_pages():
     if os.geteuid() != 0:
         raise Skip("every other test here runs as an ordinary user already")
@@ -98,7 +106,7 @@ def test_an_interrupt_leaves_nothing():
 
 
 def test_options_that_say_nothing_are_refused():
-    for words in (["--local", "--link-rate", "1Gbit", "--link-loss", "0.1"], ["--run", "x", "--cores", "2"],
+    for words in (["--local", "--link-rate", "1Gbit", "--link-delay", "1ms"], ["--run", "x", "--cores", "2"],
                   ["--local", "--no-offer"], ["--local", "--cores", "3"]):
         done = gxtest.run([program("gx-perf"), *words])
         check(done.returncode == 2, "%s: exit status %d" % (words, done.returncode))

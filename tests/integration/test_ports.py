@@ -7,61 +7,31 @@ import os
 import socket
 import statistics
 import struct
-import subprocess
 import sys
 import time
 
 import gxports
 import gxtest
-from gxports import DevicePorts, XdpPorts, namespaces
+from gxports import DevicePorts, MixedPorts, PacketPorts, SixPorts, VethPorts, namespaces
 from gxtest import Lab, Skip, check
-from wires import Wire, configure, device, huge_pages, in_huge_pages, ip, memif_ports, need_dpdk, reserved, two
-
-
-def exchange(lab, name="r", size="5M", rounds="3"):
-    for report in lab.perf_all(name, "--bytes", size, "--rounds", rounds):
-        check(report["errors"] == 0 and report["checked_rounds"] == int(rounds) + 1, "report %s" % report)
-    for site in lab.sites:
-        counters = site.show("counters")["site_counters"]
-        link = site.link("b" if site.name == "a" else "a")
-        gxtest.remark("%s on %s: %.1f MB sent, in place %.1f MB, copied by driver's need %.1f MB, by memory %.1f MB, on "
-                      "receive %.1f MB; lost %d" % (
-                          site.name, site.show()["port"], link["sent_bytes"] / 1e6,
-                          counters["port_sent_in_place_bytes_total"] / 1e6,
-                          counters["port_copied_driver_bytes_total"] / 1e6,
-                          counters["port_copied_memory_bytes_total"] / 1e6,
-                          counters["port_copied_receive_bytes_total"] / 1e6, link["lost_packets"]))
 
 
 # ---- other devices ----
 
 
-class PacketPorts(XdpPorts):
-    def device(self, i):
-        return "net_af_packet0,iface=" + namespaces.SITE_INTERFACE
-
-
-class SixPorts(XdpPorts):
-    def port(self, i):
-        return '{device: "%s", address: "%s/64"}' % (self.device(i), self.host(i))
-
-    def host(self, i):
-        return "fd00:201::%d" % (i + 1)
-
-    def address(self, i):
-        return "[%s]:%d" % (self.host(i), gxports.UDP_PORT)
-
-
-class MixedPorts(XdpPorts):
-    """The second site is on its kernel's UDP, at the address that its kernel has."""
-
-    def port(self, i):
-        return '{udp: "%s"}' % self.address(i) if i else super().port(i)
-
-
-class OneAddressPorts(XdpPorts):
+class OneAddressPorts(VethPorts):
     def port(self, i):
         return super().port(0)
+
+
+class TapPorts(PacketPorts):
+    """Both sites in one namespace, on taps."""
+
+    def device(self, i):
+        return "net_tap0,iface=gxtap%d" % i
+
+    def command(self, i, argv):
+        return super().command(0, argv)
 
 
 class NoInterfacePorts(DevicePorts):
@@ -80,7 +50,7 @@ class NoInterfacePorts(DevicePorts):
 
 def test_rounds_on_af_xdp():
     with Lab("a", "b", ports="af_xdp") as lab:
-        exchange(lab)
+        lab.exchange()
         check(lab.sites[0].counter("port_copied_driver_bytes_total") > 15e6, "af_xdp copies what it sends")
         for site in lab.sites:
             check("link is down" not in site.gxd.err(), "an interface that is up was taken to be down")
@@ -88,7 +58,7 @@ def test_rounds_on_af_xdp():
 
 def test_rounds_on_memif():
     with Lab("a", "b", ports="memif") as lab:
-        exchange(lab)
+        lab.exchange()
         counters = lab.sites[0].show("counters")["site_counters"]
         check(counters["port_copied_driver_bytes_total"] + counters["port_copied_memory_bytes_total"] == 0,
               "memif takes payloads in place")
@@ -96,18 +66,18 @@ def test_rounds_on_memif():
 
 def test_rounds_on_af_packet():
     with Lab("a", "b", ports=PacketPorts) as lab:
-        exchange(lab)
+        lab.exchange()
         check(lab.sites[0].counter("port_copied_driver_bytes_total") == 0, "af_packet takes payloads in place")
 
 
 def test_rounds_on_ipv6():
     with Lab("a", "b", ports=SixPorts) as lab:
-        exchange(lab, size="1M")
+        lab.exchange(size="1M")
 
 
 def test_af_xdp_speaks_with_kernel_udp():
     with Lab("a", "b", ports=MixedPorts) as lab:
-        exchange(lab, size="1M")
+        lab.exchange(size="1M")
 
 
 # ---- what a device can have of its own ----
@@ -122,12 +92,6 @@ def test_a_memif_server_may_come_back_and_come_late():
         server.gxd.kill()
         server.start()
         lab.wait_up()
-
-
-def cpu_seconds(pid):
-    with open("/proc/%d/stat" % pid) as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ping_times(target, count):
@@ -159,9 +123,9 @@ def test_an_idle_gxd_on_af_xdp_sleeps_and_wakes():
         times = gxports.in_namespace(lab.ports.net.space("b"), lambda: ping_times(lab.ports.host(0), 200))
         check(len(times) >= 190, "%d of 200 pings answered" % len(times))
         times.sort()
-        before = cpu_seconds(site.gxd.pid)
+        before = gxtest.cpu_seconds(site.gxd.pid)
         time.sleep(4)
-        used = (cpu_seconds(site.gxd.pid) - before) / 4
+        used = (gxtest.cpu_seconds(site.gxd.pid) - before) / 4
         gxtest.remark("ping of a sleeping gxd: p50 %.0f us, p90 %.0f us, p99 %.0f us; idle: %.2f%% of a core" % (
             statistics.median(times), times[int(len(times) * 0.9)], times[int(len(times) * 0.99)], 100 * used))
         check(used < 0.05, "an idle gxd used %.1f%% of a core" % (100 * used))
@@ -186,42 +150,76 @@ def test_a_wrong_interface_is_refused_by_name():
 
 
 def test_large_frames_on_memif():
-    with Lab("x", start=False) as folder, two(memif_ports(folder.folder), mtu="9000") as lab:
-        exchange(lab)
+    with Lab("a", "b", ports="memif", mtu=9000) as lab:
+        lab.exchange()
         check(lab.sites[0].show()["shard_bytes"] > 8000, "shards of %s" % lab.sites[0].show()["shard_bytes"])
 
 
 def test_rounds_on_taps_and_a_bridge():
     if not os.path.exists("/dev/net/tun"):
         raise Skip("no /dev/net/tun here")
-    with Wire() as wire, Lab("a", "b", start=False) as lab:
-        space = ["-n", wire.names[0]]
-        if subprocess.run(["ip", *space, "link", "add", "br0", "type", "bridge"], capture_output=True).returncode:
-            raise Skip("this kernel has no bridges")
-        configure(lab, [device("net_tap0,iface=gxtap%d" % i, i) for i in range(2)])
+    with Lab("a", "b", ports=TapPorts, start=False) as lab:
+        ip = lab.ports.ip
+        try:
+            ip(0, "link", "add", "br0", "type", "bridge")
+        except namespaces.Unavailable as why:
+            raise Skip("this kernel has no bridges: %s" % why) from why
+        lab.ports.link(0, "down")  # the kernel would answer on the bridge for an address that it has elsewhere
+        ip(0, "address", "flush", "dev", namespaces.SITE_INTERFACE)
         for site in lab.sites:
-            site.start(wrapper=wire.wrapper(0), ready=False)
-        time.sleep(0.3)
-        need_dpdk(lab)
+            site.start(ready=False)
         for i, site in enumerate(lab.sites):
             site.wait_ready()
-            ip(*space, "link", "set", "gxtap%d" % i, "master", "br0", "up")
-        ip(*space, "link", "set", "br0", "up")
+            ip(0, "link", "set", "gxtap%d" % i, "master", "br0", "up")
+        ip(0, "link", "set", "br0", "up")
         lab.wait_up()
-        exchange(lab, size="2M")
+        lab.exchange(size="2M")
+
+
+def huge_pages(name):
+    with open("/sys/kernel/mm/hugepages/hugepages-2048kB/%s_hugepages" % name) as f:
+        return int(f.read())
+
+
+@contextlib.contextmanager
+def reserved(lab):
+    """gxctl host init's huge pages, put back by host fini."""
+    words = ["-c", lab.sites[0].config, "--state", lab.path("host")]
+    try:
+        before = huge_pages("nr")
+    except OSError as error:
+        raise Skip("no huge pages of 2 MiB here: %s" % error)
+    done = gxtest.run([gxtest.program("gxctl"), "host", "init", *words])
+    try:
+        if done.returncode or huge_pages("free") < 128:
+            raise Skip("no huge pages to be had: %s" % (done.stderr.strip() or done.stdout.strip()))
+        yield
+    finally:
+        done = gxtest.run([gxtest.program("gxctl"), "host", "fini", *words])
+        check(done.returncode == 0, "host fini: %s" % done.stderr)
+    gxtest.wait_until(lambda: huge_pages("nr") <= before, "huge pages as before")  # those in use go with their user
+
+
+def in_huge_pages(site):
+    """Starts a gxd: how many bytes of huge pages it has, and whether it says that it has some."""
+    site.start(ready=False)
+    gxtest.wait_until(lambda: not site.gxd.alive() or site.ctl("show", "--json").returncode == 0, "ready gxd")
+    gxtest.need_dpdk(site.gxd)
+    if not site.gxd.alive():
+        raise Skip("it does not start, other programs of this machine take huge pages: %s" % site.gxd.err().splitlines()[-1])
+    return site.show("memory")["process"]["huge_pages_bytes"], "huge pages" in site.show()["port"]
 
 
 def test_huge_pages_free_and_taken():
     """Free: taken. Taken by somebody else: ordinary pages."""
-    with Wire() as wire, Lab("a", "b", start=False) as lab:
-        configure(lab, [device("net_af_packet0,iface=gxv%d" % i, i) for i in range(2)], memory="512MiB")
+    with Lab("a", "b", ports=PacketPorts, start=False, memory="512MiB") as lab:
         with reserved(lab):
             for site in lab.sites:
-                memory, told = in_huge_pages(site, wire)
+                memory, told = in_huge_pages(site)
                 check(memory >= 8 << 20 and told, "%s bytes in huge pages, told: %s" % (memory, told))
             gxtest.remark("a gxd has %.0f MB in huge pages" % (memory / 1e6))
             lab.wait_up()
-            exchange(lab, size="1M", rounds="1")
+            lab.exchange(size="1M", rounds="1")
             for site in lab.sites:
                 site.gxd.kill()
             for populate in 0, 0x8000:  # promised only, and really taken
@@ -231,7 +229,7 @@ def test_huge_pages_free_and_taken():
                 except (OSError, ValueError) as error:
                     raise Skip("other programs of this machine take huge pages: %s" % error)
                 with taken:
-                    found = in_huge_pages(lab.sites[0], wire)
+                    found = in_huge_pages(lab.sites[0])
                     lab.sites[0].gxd.kill()
                     if found != (0, False) and huge_pages("free") - huge_pages("resv") > 4:
                         raise Skip("other programs of this machine give huge pages back meanwhile")

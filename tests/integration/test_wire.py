@@ -1,20 +1,15 @@
 #!/usr/bin/env python3
 """What goes wrong on the wire, with real gxds: each fault is a clear message or a counted, visible state, and passes when
 the fault does. docs/operations.md lists them. Unit tests have what needs a device of its own (tests/unit/port)."""
-import contextlib
 import json
-import os
 import shutil
 import sys
 import time
 
 import gxports
 import gxtest
+from gxports import KernelPorts, MemifPorts, PacketPorts, VethPorts, namespaces
 from gxtest import Lab, Skip, check, remark, wait_until
-from wires import ADDRESSES, Wire, configure, device, exchange, ip, need_dpdk, need_xdp, two
-
-sys.path.insert(0, os.path.join(gxtest.ROOT, "tools", "demo"))
-import namespaces  # noqa: E402
 
 FULL = 1484  # of a shard of 1,408 bytes, with IPv4
 
@@ -87,161 +82,125 @@ def test_a_third_site_helps_over_a_path_small_one_way():
         check(row["cohort"] == ["a", "b", "c"], "%s" % row)
 
 
-@contextlib.contextmanager
-def bridged(*options, driver="net_af_xdp"):
-    """Two gxds on a driver in namespaces of their own, gx-wan on the same driver between them."""
-    need_xdp()
-    why_not = namespaces.missing("ip")
-    if why_not:
-        raise Skip(why_not)
-    with Lab("a", "b", start=False) as lab:
-        net = namespaces.Net(["a", "b"], checksums=False)
-        try:
-            ports = [word for name in "ab" for word in ("--port", net.device(name, driver))]
-            lab.wan = gxtest.Process("gx-wan", net.command("wan", [gxtest.program("gx-wan"), *ports, *options]), lab.folder)
-            lab.processes.append(lab.wan)
-            wait_until(lambda: not lab.wan.alive() or "ready" in lab.wan.err(), "ready gx-wan")
-            if not lab.wan.alive():
-                raise Skip("gx-wan does not start: %s" % lab.wan.err())
-            devices = ['{device: "%s0,iface=eth0", address: %s/24}' % (driver, net.address(n)) for n in "ab"]
-            configure(lab, devices, [net.address(n) for n in "ab"])
-            for site in lab.sites:
-                site.start(wrapper=net.command(site.name, []), ready=False)
-            need_dpdk(lab)
-            lab.wait_up()
-            yield lab
-        finally:
-            for process in lab.processes:
-                process.kill()
-            net.close()
-
-
 def test_a_path_too_small_one_way_on_af_xdp():
-    with bridged("--path", "a:b", "mtu=1400") as lab:
+    with Lab("a", "b", ports="af_xdp", wan=["--path", "a:b", "mtu=1400"]) as lab:
         small(lab.sites[0], "b", 1400)
         check(lab.sites[1].link("a")["path_back_bytes"] == 1400, "%s" % lab.sites[1].link("a"))
 
 
 def test_an_interface_whose_mtu_shrinks_and_grows_under_gxd():
-    need_xdp()
-    with Wire() as wire, two([device("net_af_xdp0,iface=gxv%d" % i, i) for i in range(2)], wire) as lab:
+    with Lab("a", "b", ports="af_xdp") as lab:
         a = lab.sites[0]
-        ip("-n", wire.names[0], "link", "set", "gxv0", "mtu", "1300")
+        lab.ports.link(0, "mtu", "1300")
         small(a, "b", 1300)
         check(a.counter("port_errors_total") > 0, "what did not fit was not counted")
         said(a, "Message too long")
-        ip("-n", wire.names[0], "link", "set", "gxv0", "mtu", "1500")
+        lab.ports.link(0, "mtu", "1500")
         whole(a, "b")
-        exchange(lab, size="1M", rounds="1")
+        lab.exchange(size="1M", rounds="1")
 
 
 def test_an_mtu_above_that_of_the_kernels_interface():
-    with Wire() as wire:
-        for i, name in enumerate(wire.names):
-            ip("-n", name, "addr", "add", ADDRESSES[i] + "/24", "dev", "gxv%d" % i)
-            ip("-n", name, "link", "set", "gxv%d" % i, "mtu", "1400")
-        with two(['{udp: "%s:7440"}' % address for address in ADDRESSES], wire) as lab:
-            small(lab.sites[0], "b", 1400)
+    with Lab("a", "b", ports=KernelPorts, start=False) as lab:
+        for i in range(2):
+            lab.ports.link(i, "mtu", "1400")
+        lab.start()
+        small(lab.sites[0], "b", 1400)
 
 
 # ---- links, neighbours, gateways ----
 
 
-def xdp(i):
-    need_xdp()
-    return device("net_af_xdp0,iface=gxv%d" % i, i)
-
-
 def test_a_link_goes_down_and_comes_back():
-    with Wire() as wire, two([xdp(0), xdp(1)], wire) as lab:
+    with Lab("a", "b", ports="af_xdp") as lab:
         a = lab.sites[0]
-        ip("-n", wire.names[1], "link", "set", "gxv1", "down")
+        lab.ports.link(1, "down")
         said(a, "port: its link is down")
-        check("the link of net_af_xdp gxv0" in why(a), why(a))
+        check("the link of net_af_xdp " + namespaces.SITE_INTERFACE in why(a), why(a))
         wait_until(lambda: a.link("b")["state"] == "down", "down link to b", 15)
         check(a.counter("port_link_downs_total") == 1 and a.counter("port_link_up") == 0, "not counted")
-        ip("-n", wire.names[1], "link", "set", "gxv1", "up")
+        lab.ports.link(1, "up")
         said(a, "port: its link is up again")
         lab.wait_up()
-        exchange(lab, size="1M", rounds="1")
+        lab.exchange(size="1M", rounds="1")
 
 
 def test_a_peer_comes_back_with_another_mac():
-    with Wire() as wire, two([xdp(0), xdp(1)], wire) as lab:
+    with Lab("a", "b", ports="af_xdp") as lab:
         a, b = lab.sites
         b.gxd.kill()
-        ip("-n", wire.names[1], "link", "set", "gxv1", "down")
-        ip("-n", wire.names[1], "link", "set", "gxv1", "address", "02:00:00:00:be:ef", "up")
-        b.start(wrapper=wire.wrapper(1))
+        lab.ports.link(1, "down")
+        lab.ports.link(1, "address", "02:00:00:00:be:ef", "up")
+        b.start()
         lab.wait_up()
-        exchange(lab, size="1M", rounds="1")
+        lab.exchange(size="1M", rounds="1")
         check(a.counter("peer_restarts_total", "b") == 1, "a restart was not counted")
 
 
+class RoutedPorts(VethPorts):
+    """The second site is in another network, on UDP of the kernel that is the router to it."""
+
+    def port(self, i):
+        return '{udp: "%s"}' % self.address(i) if i else super().port(i, ", gateway: " + super().host(1))
+
+    def host(self, i):
+        return "10.202.0.2" if i else super().host(i)
+
+
 def test_a_gateway_goes_and_comes_back():
-    """a is in another network than b; the kernel of b's namespace is the router."""
-    with Wire() as wire, Lab("a", "b", start=False) as lab:
-        router = ["-n", wire.names[1]]
-        ip(*router, "addr", "add", "10.201.0.2/24", "dev", "gxv1")
-        ip(*router, "link", "set", "lo", "up")
-        ip(*router, "addr", "add", "10.202.0.2/32", "dev", "lo")
-        configure(lab, [device("net_af_xdp0,iface=gxv0", 0, ", gateway: 10.201.0.2"), '{udp: "10.202.0.2:7440"}'],
-                  ["10.201.0.1", "10.202.0.2"])
-        need_xdp()
-        for i, site in enumerate(lab.sites):
-            site.start(wrapper=wire.wrapper(i), ready=False)
-        time.sleep(0.3)
-        need_dpdk(lab)
-        lab.wait_up()
+    with Lab("a", "b", ports=RoutedPorts, start=False) as lab:
+        lab.ports.ip(1, "addr", "add", "10.202.0.2/32", "dev", "lo")
+        lab.start()
         a = lab.sites[0]
-        ip(*router, "link", "set", "gxv1", "arp", "off")  # it answers nobody any more
+        lab.ports.link(1, "arp", "off")  # it answers nobody any more
         lab.sites[1].gxd.kill()
         # While its MAC is trusted, and sees to be wrong by silence only: 15 s, then three questions.
         said(a, "port: its gateway (port.gateway) does not answer", 40)
         check(a.counter("port_gateway_lost") == 1 and a.counter("port_unresolved_packets_total") > 0, "not counted")
         check("port.gateway does not answer" in why(a), why(a))
-        ip(*router, "link", "set", "gxv1", "arp", "on")
+        lab.ports.link(1, "arp", "on")
         said(a, "port: its gateway answers again")
-        lab.sites[1].start(wrapper=wire.wrapper(1))
+        lab.sites[1].start()
         lab.wait_up()
-        exchange(lab, size="1M", rounds="1")
+        lab.exchange(size="1M", rounds="1")
+
+
+class ShortPorts(MemifPorts):
+    """Rings of 16 frames."""
+
+    def device(self, i):
+        return super().device(i) + ",rsize=4"
 
 
 def test_few_descriptors_are_back_pressure():
-    """Rings of 16 frames, bursts of 64: what does not fit waits."""
-    with Lab("x", start=False) as folder:
-        socket = folder.path("memif.sock")
-        ports = [device("net_memif0,role=%s,socket=%s,socket-abstract=no,rsize=4" % (role, socket), i)
-                 for i, role in enumerate(["server", "client"])]
-        with two(ports) as lab:
-            exchange(lab, size="2M", rounds="2")
-            check(lab.sites[0].counter("port_full_total") > 0, "nothing ever waited")
+    """Bursts of 64: what does not fit waits."""
+    with Lab("a", "b", ports=ShortPorts) as lab:
+        lab.exchange(size="2M", rounds="2")
+        check(lab.sites[0].counter("port_full_total") > 0, "nothing ever waited")
 
 
-def host_check(site, wrapper, *words):
-    done = gxtest.run([*wrapper, gxtest.program("gxctl"), "-s", site.socket, "host", "check", "--json", *words])
+def host_check(site, *words):
+    argv = [gxtest.program("gxctl"), "-s", site.socket, "host", "check", "--json", *words]
+    done = gxtest.run(site.lab.ports.command(site.index, argv))
     check(done.returncode in (0, 1), "%d: %s" % (done.returncode, done.stderr))
     return {(f["check"], f["interface"]): f for f in json.loads(done.stdout)["findings"]}
 
 
 def test_host_check_asks_the_gateway():
     """Through the kernel before gxd runs, and gxd itself while it does."""
-    with Wire() as wire, Lab("a", "b", start=False) as lab:
-        a = lab.sites[0]
-        configure(lab, [device("net_af_xdp0,iface=gxv0", 0, ", gateway: 10.201.0.2")] * 2, ["10.201.0.1", "10.202.0.2"])
-        ip("-n", wire.names[0], "addr", "add", "10.201.0.9/24", "dev", "gxv0")
-        before = host_check(a, wire.wrapper(0), "-c", a.config)
+    with Lab("a", "b", ports=RoutedPorts, start=False) as lab:
+        a, interface = lab.sites[0], namespaces.SITE_INTERFACE
+        for i in range(2):
+            lab.ports.ip(i, "addr", "flush", "dev", interface)
+        lab.ports.ip(0, "addr", "add", "10.201.0.9/24", "dev", interface)
+        before = host_check(a, "-c", a.config)
         check(before["gateway", None]["level"] == "fail", "%s" % before["gateway", None])
-        ip("-n", wire.names[1], "addr", "add", "10.201.0.2/24", "dev", "gxv1")
-        wait_until(lambda: host_check(a, wire.wrapper(0), "-c", a.config)["gateway", None]["level"] == "ok", "gateway", 15)
-        need_xdp()
-        a.start(wrapper=wire.wrapper(0), ready=False)
-        time.sleep(0.3)
-        need_dpdk(lab)
-        a.wait_ready()
-        running = host_check(a, wire.wrapper(0))
-        check("net_af_xdp gxv0" in running["port", None]["text"], "%s" % running["port", None])
-        check(running["gateway", None]["level"] == "ok" and ("queues", "gxv0") in running, "%s" % running)
+        lab.ports.ip(1, "addr", "add", "10.201.0.2/24", "dev", interface)
+        wait_until(lambda: host_check(a, "-c", a.config)["gateway", None]["level"] == "ok", "gateway", 15)
+        a.start()
+        running = host_check(a)
+        check("net_af_xdp " + interface in running["port", None]["text"], "%s" % running["port", None])
+        check(running["gateway", None]["level"] == "ok" and ("queues", interface) in running, "%s" % running)
 
 
 # ---- who is there, and who only says so ----
@@ -262,7 +221,7 @@ def test_a_gxd_waits_for_peers_that_come_later_and_again():
         a.start()
         lab.wait_up()
         said(b, "link to a: up, the peer restarted")
-        exchange(lab, size="100K", rounds="1")
+        lab.exchange(size="100K", rounds="1")
 
 
 def test_two_gxds_with_one_name_are_told():
@@ -293,15 +252,20 @@ def test_a_config_that_was_copied_with_its_name_is_told():
         check("another gxd calls itself a, as this one does" in why(b), why(b))
 
 
-def ends(lab, port, wrapper=(), **keys):
-    """What a gxd with this port says before it ends by itself; its exit status must say that it failed."""
-    configure(lab, [port, port], **keys)
-    gxd = lab.sites[0].start(wrapper=wrapper, ready=False)
+def ends(site, wrapper=()):
+    """What the gxd says before it ends by itself; its exit status must say that it failed."""
+    gxd = site.start(wrapper=wrapper, ready=False)
     status = gxd.wait()
-    if "without DPDK" in gxd.err():
-        raise Skip("gxd is built without DPDK")
+    gxtest.need_dpdk(gxd)
     check(status in (1, 2), "exit status %s; it said: %s" % (status, gxd.err()))
     return gxd.err()
+
+
+class OneInterfacePorts(VethPorts):
+    """Both sites want the first one's."""
+
+    def command(self, i, argv):
+        return super().command(0, argv)
 
 
 def test_what_is_taken_already_is_told():
@@ -318,44 +282,46 @@ def test_what_is_taken_already_is_told():
             lines = [line for line in lines if line.split(":")[0] not in change]
             with open(b.config, "w") as f:
                 f.write("\n".join(["%s: %s" % pair for pair in change.items()] + lines) + "\n")
-            gxd = b.start(ready=False)
-            check(gxd.wait() in (1, 2) and text in gxd.err(), "%s: %s" % (change, gxd.err()))
-    with Wire() as wire, Lab("a", "b", start=False) as lab:
-        configure(lab, [xdp(0), xdp(0)])
-        lab.sites[0].start(wrapper=wire.wrapper(0), ready=False)
-        time.sleep(0.3)
-        need_dpdk(lab)
-        lab.sites[0].wait_ready()
-        gxd = lab.sites[1].start(wrapper=wire.wrapper(0), ready=False)
-        check(gxd.wait() in (1, 2), "a second gxd took the interface")
-        check("another program (a second gxd?) has it" in gxd.err(), gxd.err())
+            err = ends(b)
+            check(text in err, "%s: %s" % (change, err))
+    with Lab("a", "b", ports=OneInterfacePorts, start=False) as lab:
+        lab.sites[0].start()
+        err = ends(lab.sites[1])
+        check("another program (a second gxd?) has it" in err, err)
+
+
+class GivenPorts(PacketPorts):
+    given = ""
+
+    def device(self, i):
+        return self.given
 
 
 def test_a_wrong_device_is_told():
-    with Wire() as wire, Lab("a", "b", start=False) as lab:
+    with Lab("a", "b", ports=GivenPorts, start=False) as lab:
         for text, said_text, keys in [
-                ("net_afxdp0,iface=gxv0", "DPDK has no driver of that name", {}),
-                ("gxv0", "write net_af_xdp0,iface=gxv0", {}),
+                ("net_afxdp0,iface=eth0", "DPDK has no driver of that name", {}),
+                ("eth0", "write net_af_xdp0,iface=eth0", {}),
                 ("0000:99:00.0", "bound to vfio-pci?", {}),
-                ("net_af_packet0,iface=gxv0,nonsense=1", "cannot be opened", {}),
-                ("net_af_packet0,iface=gxv0", "its MTU is 1500, less than `mtu: 3000`", {"mtu": 3000}),
-                ("net_af_packet0,iface=gxv0", "give DPDK more with `eal: -m MiB`", {"eal": '"-m 8"'}),
-                ("net_af_packet0,iface=gxv0", "look at `lcores:` and `eal:`", {"lcores": '"900"'})]:
-            err = ends(lab, device(text, 0), wire.wrapper(0), **keys)
+                ("net_af_packet0,iface=eth0,nonsense=1", "cannot be opened", {}),
+                ("net_af_packet0,iface=eth0", "its MTU is 1500, less than `mtu: 3000`", {"mtu": 3000}),
+                ("net_af_packet0,iface=eth0", "give DPDK more with `eal: -m MiB`", {"eal": '"-m 8"'}),
+                ("net_af_packet0,iface=eth0", "look at `lcores:` and `eal:`", {"lcores": '"900"'})]:
+            lab.ports.given = text
+            lab.sites[0].write_config(**keys)
+            err = ends(lab.sites[0])
             check(said_text in err, "%s: %s" % (text, err))
             check("0000:00:" not in err, "EAL looked at other PCI devices: %s" % err)
 
 
 def test_af_xdp_without_the_rights_is_told():
-    need_xdp()
     if not shutil.which("setpriv"):
         raise Skip("setpriv is not installed")
-    with Wire() as wire, Lab("a", "b", start=False) as lab:
-        err = ends(lab, device("net_af_xdp0,iface=gxv0", 0),
-                   [*wire.wrapper(0), "setpriv", "--bounding-set", "-net_raw,-net_admin,-bpf,-sys_admin"])
+    with Lab("a", "b", ports="af_xdp", start=False) as lab:
+        a = lab.sites[0]
+        err = ends(a, ["setpriv", "--bounding-set", "-net_raw,-net_admin,-bpf,-sys_admin"])
         check("af_xdp needs root with all capabilities" in err, err)
-        err = ends(lab, device("net_af_xdp0,iface=gxv0", 0),
-                   [*wire.wrapper(0), "prlimit", "--memlock=65536", "setpriv", "--bounding-set", "-ipc_lock,-sys_resource"])
+        err = ends(a, ["prlimit", "--memlock=65536", "setpriv", "--bounding-set", "-ipc_lock,-sys_resource"])
         check("too little memory may be locked (ulimit -l)" in err, err)
 
 

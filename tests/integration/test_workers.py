@@ -6,9 +6,9 @@ import time
 
 import gxports
 import gxtest
+from gxports import MixedPorts, PacketPorts, SixPorts, namespaces
 from gxtest import Lab, check, remark
 from test_faults import Scene
-from wires import ADDRESSES_6, Wire, af_xdp_ports, configure, device, exchange, ip, need_dpdk, two
 
 WAN = ["--rate", "200Mbit", "--delay", "10ms", "--loss", "0.01"]
 LINK = ["--link-rate", "200Mbit", "--link-delay", "10ms", "--link-loss", "0.01"]
@@ -132,40 +132,42 @@ def both_moved(lab):
 
 def test_two_queues_of_af_packet():
     """The kernel spreads frames over the queues as it likes: the workers hand them over to each other."""
-    with Wire() as wire, two([device("net_af_packet0,iface=gxv%d" % i, i) for i in range(2)], wire, workers=2) as lab:
-        exchange(lab)
+    with Lab("a", "b", ports=PacketPorts, workers=2) as lab:
+        lab.exchange()
         both_moved(lab)
+
+
+class SixPacketPorts(SixPorts):
+    driver = PacketPorts.driver
 
 
 def test_two_queues_on_ipv6():
-    ports = ['{device: "net_af_packet0,iface=gxv%d", address: "%s/64"}' % (i, ADDRESSES_6[i]) for i in range(2)]
-    with Wire() as wire, two(ports, wire, workers=2) as lab:
-        exchange(lab, size="1M")
+    with Lab("a", "b", ports=SixPacketPorts, workers=2) as lab:
+        lab.exchange(size="1M")
         both_moved(lab)
+
+
+class MixedPacketPorts(MixedPorts):
+    driver = PacketPorts.driver
 
 
 def test_a_device_with_workers_speaks_with_kernel_udp():
     if not shutil.which("ethtool"):
         raise gxtest.Skip("ethtool is not installed")
-    with Wire() as wire:
-        ip("-n", wire.names[1], "addr", "add", "10.201.0.2/24", "dev", "gxv1")
+    with Lab("a", "b", ports=MixedPacketPorts, workers=2, start=False) as lab:
         # Else the kernel hands the other end trains of packets, which af_packet drops.
-        ip("netns", "exec", wire.names[1], "ethtool", "-K", "gxv1", "tx-udp-segmentation", "off", "gso", "off")
-        ports = [device("net_af_packet0,iface=gxv0", 0), '{udp: "10.201.0.2:7440"}']
-        with two(ports, wire, workers=2) as lab:
-            exchange(lab, size="1M")
-            both_moved(lab)
+        lab.ports.net.run("b", ["ethtool", "-K", namespaces.SITE_INTERFACE, "tx-udp-segmentation", "off", "gso", "off"])
+        lab.start()
+        lab.exchange(size="1M")
+        both_moved(lab)
 
 
 def test_too_few_queues_are_named():
-    ports = af_xdp_ports()
-    with Wire() as wire, Lab("a", "b", start=False) as lab:
-        configure(lab, ports, workers=2)
-        site = lab.sites[0]
-        site.start(wrapper=wire.wrapper(0), ready=False)
-        site.gxd.wait(20)
-        need_dpdk(lab)
-        check("workers: 1" in site.gxd.err() and "gxv0" in site.gxd.err(), "it says: %s" % site.gxd.err())
+    with Lab("a", "b", ports="af_xdp", workers=2, start=False) as lab:
+        gxd = lab.sites[0].start(ready=False)
+        gxd.wait()
+        gxtest.need_dpdk(gxd)
+        check("workers: 1" in gxd.err() and namespaces.SITE_INTERFACE in gxd.err(), "it says: %s" % gxd.err())
 
 
 if __name__ == "__main__":

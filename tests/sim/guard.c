@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "sanitized.h"
+
 static bool armed;
 static bool counting;
 static uint64_t counted_bytes, counted_calls;
@@ -31,15 +33,7 @@ uint64_t sim_guard_count_end(void)
     return counted_bytes;
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-#ifndef SANITIZED
+#ifndef GX_SANITIZED
 /* glibc's own names for what we put ourselves before. */
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);

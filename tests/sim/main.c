@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sanitized.h"
 #include "sim/world.h"
 
 #define JOBS_MAX 64
@@ -96,7 +97,7 @@ static void signals_init(void)
 
     sigaction(SIGABRT, &action, NULL);
     sigaction(SIGPROF, &action, NULL);
-#ifndef __SANITIZE_ADDRESS__
+#ifndef GX_SANITIZED
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
     sigaction(SIGFPE, &action, NULL);

@@ -132,6 +132,45 @@ static bool scene_single(void)
     return ok;
 }
 
+/* Both ways at once: what each sends queues before the other's feedback. The median of the slower one's time over bound. */
+static bool scene_both(void)
+{
+    static const struct {
+        uint64_t delay_ms;
+        double loss, limit;
+    } cells[] = {{25, 0, 1.005}, {25, 0.01, 1.01}, {5, 0.01, 1.01}, {75, 0.01, 1.04}};
+    bool ok = true;
+
+    for (size_t i = 0; i < sizeof cells / sizeof cells[0]; i++) {
+        char text[100];
+        double worst = 0;
+
+        init(20 + i, 2, 200000000, 0, cells[i].delay_ms * MS, cells[i].loss, 0);
+        for (int way = 0; way < 2; way++) {
+            struct gx_impair_config *path = &world.paths[way][1 - way].config;
+
+            path->queue_bytes = gx_impair_queue_bytes(200000000, path->delay_ns);
+            gx_impair_set_rate(&world.paths[way][1 - way], world.now, 200000000);
+        }
+        for (uint32_t round = 0; round < 6; round++) {
+            uint32_t idx[2] = {start(0, 1, 25000000, 300 * MS), start(1, 0, 25000000, 303 * MS)};
+
+            ok &= run(120 * S);
+            for (int way = 0; way < 2 && round > 0; way++) {
+                double ratio = took(idx[way]) /
+                               bound(25000000, 200000000, cells[i].loss, cells[i].delay_ms * MS);
+
+                worst = ratio > worst ? ratio : worst;
+            }
+        }
+        snprintf(text, sizeof text, "both ways at 200 Mbit/s, %llu ms, loss %.2f: worst ratio",
+                 (unsigned long long)cells[i].delay_ms, cells[i].loss);
+        ok &= row(text, worst, true, cells[i].limit);
+        links_world_fini(&world);
+    }
+    return ok;
+}
+
 static uint64_t bytes_sent(uint32_t from, uint32_t to)
 {
     return world.sites[from].counters.link[to][GX_LINK_sent_data_shards_total];
@@ -250,6 +289,7 @@ int main(void)
 {
     bool ok = scene_single();
 
+    ok &= scene_both();
     ok &= scene_fair();
     ok &= scene_drop();
     ok &= scene_route();

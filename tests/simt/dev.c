@@ -392,9 +392,10 @@ int gx_dev_event_sync(struct gx_dev_event *event)
 
 float gx_dev_event_ms(struct gx_dev_event *from, struct gx_dev_event *to)
 {
+    static unsigned asked;
     (void)from;
     (void)to;
-    return 0;
+    return gx_simt_faults.later_is_faster ? 1 / (float)++asked : 0;
 }
 
 /* ---- copies ---- */

@@ -4,15 +4,9 @@
 #include <cstdlib>
 #include <sys/mman.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define GX_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define GX_ASAN
-#endif
-#endif
+#include "sanitized.h"
 
-#ifdef GX_ASAN
+#ifdef GX_SANITIZED
 #include <sanitizer/common_interface_defs.h>
 static const size_t stack_bytes = 256u << 10;
 #else

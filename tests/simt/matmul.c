@@ -147,10 +147,14 @@ static void run(void *closure)
     }
 }
 
-void gx_matmul_tune(struct gx_matmul_plan *plan, const struct gx_matmul_arrays *arrays,
+bool gx_matmul_tune(struct gx_matmul_plan *plan, const struct gx_matmul_arrays *arrays,
                     struct gx_dev_stream *stream)
 {
+    if (gx_simt_faults.epilogues_do_not_run && plan->matmul.epilogue != GX_EPILOGUE_NONE &&
+        plan->matmul.epilogue != GX_EPILOGUE_BIAS)
+        return false;
     gx_matmul_run(plan, arrays, stream);
+    return true;
 }
 
 void gx_matmul_run(struct gx_matmul_plan *plan, const struct gx_matmul_arrays *arrays,

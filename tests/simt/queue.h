@@ -32,12 +32,16 @@ void gx_simt_queue_seed(uint64_t seed);
 
 /* What a test may break. gx_dev_open() forgets none of it; it takes fail_after from GX_SIMT_FAIL_AFTER if that is set. */
 struct gx_simt_faults {
-    bool absent;            /* no device answers */
-    uint64_t memory_bytes;  /* 0: no limit */
-    uint64_t fail_after;    /* the entry after this many fails; 0: none does */
-    bool no_register;       /* host memory can't be registered */
-    bool no_fused_epilogue; /* the matrix library knows none */
-    uint32_t capability;    /* 0: 90 */
+    bool absent;               /* no device answers */
+    uint64_t memory_bytes;     /* 0: no limit */
+    uint64_t fail_after;       /* the entry after this many fails; 0: none does */
+    bool no_register;          /* host memory can't be registered */
+    bool no_fused_epilogue;    /* the matrix library knows none */
+    bool epilogues_do_not_run; /* it plans them, but runs none but a bias */
+    bool later_is_faster;      /* what is timed takes less time than what was timed before it */
+    uint32_t capability;       /* 0: 90 */
+    bool cudnn;                /* cuDNN is installed */
+    bool cudnn_fails;          /* but what it is asked to run is refused */
 };
 extern struct gx_simt_faults gx_simt_faults;
 

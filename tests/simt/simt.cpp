@@ -111,7 +111,7 @@ void gx_simt_collect(const char *name, void *operand, void (*work)(void *const o
 {
     struct warp *w = own_warp();
     const uint32_t mine = 1u << threadIdx.x % 32;
-    if (w->collected && strcmp(w->collect_name, name) != 0)
+    if (w->collected && w->collect_name != name && strcmp(w->collect_name, name) != 0)
         gx_simt_fail("lane %u of warp %u is at %s, others at %s", threadIdx.x % 32,
                      threadIdx.x / 32, name, w->collect_name);
     w->collect_name = name;

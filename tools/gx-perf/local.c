@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,7 +45,7 @@ struct site {
 
 struct local {
     const struct gx_perf_options *options;
-    char folder[PATH_BYTES / 2];
+    char folder[PATH_BYTES / 2], key[PATH_BYTES];
     uint32_t cores;
     pthread_t workers[SITES]; /* `cores` of them */
     pthread_barrier_t halted, drained;
@@ -167,14 +168,31 @@ static int config_write(const struct local *l, const struct site *s, const char 
             "rate: %" PRIu64 "bit\n"
             "rate_control: fixed\n"
             "mtu: %u\n"
+            "%s%s%s"
             "memory: 1TiB\n"
             "log: {level: warn}\n"
             "sites:\n"
             "  - {name: a, address: \"10.0.0.1:7440\"}\n"
             "  - {name: b, address: \"10.0.0.2:7440\"}\n",
             (int)('a' + s->index), devices[s->index], s->index + 1, s->socket, rate_bps,
-            l->options->mtu);
+            l->options->mtu, l->options->encrypt ? "security: psk\nkey: " : "",
+            l->options->encrypt ? l->key : "", l->options->encrypt ? "\n" : "");
     return fclose(file) ? -errno : 0;
+}
+
+static int key_write(struct local *l)
+{
+    FILE *file;
+    mode_t mask = umask(077);
+
+    snprintf(l->key, sizeof(l->key), "%s/key", l->folder);
+    file = fopen(l->key, "we");
+    umask(mask);
+    if (!file)
+        return say("%s: %s", l->key, strerror(errno));
+    for (int i = 0; i < 32; i++)
+        fprintf(file, "%02x", i);
+    return fclose(file) ? say("%s: %s", l->key, strerror(errno)) : GX_PERF_OK;
 }
 
 static int site_start(struct local *l, uint32_t index)
@@ -349,8 +367,13 @@ static int run(struct local *l)
         return say("%s", error);
     pthread_barrier_init(&l->halted, NULL, SITES + 1);
     pthread_barrier_init(&l->drained, NULL, SITES + 1);
+    if (l->options->encrypt)
+        code = key_write(l);
     for (uint32_t i = 0; code == GX_PERF_OK && i < SITES; i++)
         code = site_start(l, i);
+    if (code == GX_PERF_OK && l->options->link.loss > 0 &&
+        !gx_perf_rings_lose(l->options->link.loss))
+        code = say("this DPDK has no callbacks on receipt: leave --link-loss out");
     if (code == GX_PERF_OK)
         code = workers_start(l);
     if (code != GX_PERF_OK)

@@ -24,6 +24,7 @@
         cores, "cores", "N",                                                                       \
         "of --local: 2 (default where there are two): a thread a worker; 1: one thread for both")  \
     OPTION(mtu, "mtu", "N", "of --local: the largest IP packet, 576 to 9000 (default 1500)")       \
+    OPTION(encrypt, "encrypt", NULL, "of --local: links with `security: psk`")                     \
     OPTION(bytes, "bytes", "BYTES", "of a contribution on the wire: 25M (default)")                \
     OPTION(rounds, "rounds", "N", "counted rounds (default 10); one more comes first as warm-up")  \
     OPTION(interval, "interval", "TIME",                                                           \
@@ -36,7 +37,7 @@
     OPTION(link_rate, "link-rate", "RATE",                                                         \
            "the slower of uplink and downlink: 200Mbit; gives the bounds and the ratios")          \
     OPTION(link_delay, "link-delay", "TIME", "one way: 25ms (default 0)")                          \
-    OPTION(link_loss, "link-loss", "P", "what the link loses: 0.01 or 1% (default 0)")             \
+    OPTION(link_loss, "link-loss", "P", "what the link loses, with --local for real: 0.01 or 1%")  \
     OPTION(link_fsync, "link-fsync", "TIME",                                                       \
            "the coordinator's fsync, part of a round's bound (default 0)")                         \
     OPTION(shard_bytes, "shard-bytes", "N", "payload of a packet, for the bounds (default 1408)")  \
@@ -209,6 +210,9 @@ static int parse_option(enum option_id option, const char *text, struct gx_perf_
         rc = parse_count("mtu", text, 576, 9000, &count);
         out->mtu = (uint32_t)count;
         return rc;
+    case OPTION_encrypt:
+        out->encrypt = true;
+        return 0;
     case OPTION_json:
         out->json = true;
         return 0;
@@ -245,13 +249,12 @@ static int complete_local(struct gx_perf_options *o)
 {
     cpu_set_t cpus;
 
-    if (!o->local && (o->cores || o->mtu))
-        return complain("--cores and --mtu are of --local: the sites' gxd has its own");
+    if (!o->local && (o->cores || o->mtu || o->encrypt))
+        return complain("--cores, --mtu and --encrypt are of --local: the sites' gxd has its own");
     if (!o->local)
         return 0;
-    if (o->link.delay_seconds > 0 || o->link.loss > 0)
-        return complain("--local has no delay and loses nothing: leave --link-delay and "
-                        "--link-loss out");
+    if (o->link.delay_seconds > 0)
+        return complain("--local has no delay: leave --link-delay out");
     if (o->report_path || o->realised_path || o->state)
         return complain("--report, --realised and --state are of a gxd's network: leave them out "
                         "with --local");
@@ -272,7 +275,7 @@ static int check_all(const struct gx_perf_options *o)
     if (!o->run)
         return complain(
             "--run is missing: a name that every site gives and that no earlier benchmark used");
-    if (o->link.rate_bps == 0 && (o->link.delay_seconds > 0 || o->link.loss > 0))
+    if (!o->local && o->link.rate_bps == 0 && (o->link.delay_seconds > 0 || o->link.loss > 0))
         return complain("--link-delay and --link-loss say nothing without --link-rate");
     if (o->realised_path && o->link.rate_bps == 0)
         return complain("--realised says nothing without --link-rate");

@@ -22,6 +22,7 @@ struct gx_perf_options {
     bool no_offer;  /* only receives */
     uint32_t cores; /* of local: 1 or 2 */
     uint32_t mtu;   /* of local */
+    bool encrypt;   /* of local */
     struct gx_perf_link link;
     const char *state;         /* gxd's state directory; NULL: SOCKET.state */
     const char *realised_path; /* gx-wan's slot log; NULL: none */

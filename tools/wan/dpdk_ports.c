@@ -71,7 +71,10 @@ static int dpdk_open(struct gx_wan_network *network)
 {
     const struct gx_wan_options *options = &network->options;
     struct gx_device_config config = {.queue_count = 1, .tx_descriptors = TX_DESCRIPTORS};
-    struct gx_eal_config eal = {.program = "gx-wan", .memory_mib = MEMORY_MORE_MIB};
+    /* The huge pages are for those that are measured; and whoever takes what EAL has seen free ends its process. A NIC
+     * may need them. */
+    struct gx_eal_config eal = {
+        .program = "gx-wan", .memory_mib = MEMORY_MORE_MIB, .extra = "--no-huge"};
     const char *devices[GX_WAN_PORTS_MAX];
     char error[512];
 
@@ -81,6 +84,8 @@ static int dpdk_open(struct gx_wan_network *network)
         config.device = options->ports[p].device;
         eal.memory_mib += gx_device_memory_mib(&config);
         devices[p] = config.device;
+        if (gx_eal_is_pci(config.device))
+            eal.extra = NULL;
     }
     int rc = gx_eal_init(&eal, error, sizeof(error));
     if (rc != 0)

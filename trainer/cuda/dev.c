@@ -133,9 +133,11 @@ int gx_dev_open(uint32_t index, struct gx_dev_properties *properties)
     return rc == 0 ? describe(index, properties) : rc;
 }
 
+/* No cudaDeviceReset(): it would take the context away under libraries that keep state in it until the process ends (cuDNN
+ * its kernels, NCCL). */
 void gx_dev_close(void)
 {
-    cudaDeviceReset();
+    cudaDeviceSynchronize();
 }
 
 void gx_dev_launched(const char *kernel)

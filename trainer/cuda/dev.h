@@ -42,6 +42,7 @@ bool gx_dev_present(void);
 
 /* Takes device `index` for this process. */
 int gx_dev_open(uint32_t index, struct gx_dev_properties *properties);
+/* Waits for whatever still runs. What was taken must have been given back; the process keeps its context. */
 void gx_dev_close(void);
 
 /* What failed first since gx_dev_open(); or why that failed. */

@@ -146,9 +146,10 @@ static int warm_up(struct gx_cuda *c)
 static void describe_machine(struct gx_cuda *c)
 {
     static const char *const names[] = {"", "FP32", "TF32", "bf16"};
-    snprintf(c->machine, sizeof(c->machine), "GPU %u, %s, %s, %zu of %" PRIu64 " MiB",
-             c->config.gpu, c->properties.name, names[c->config.precision], c->memory_bytes >> 20,
-             c->properties.memory_bytes >> 20);
+    snprintf(c->machine, sizeof(c->machine),
+             "GPU %u, %s, %s, attention: %s, %zu of %" PRIu64 " MiB", c->config.gpu,
+             c->properties.name, names[c->config.precision], gx_gpu_gpt2_attention(c->gpt2),
+             c->memory_bytes >> 20, c->properties.memory_bytes >> 20);
 }
 
 static void cuda_destroy(void *state)
@@ -201,6 +202,9 @@ static int cuda_create(const struct gx_gpt2 *model, const struct gx_device_confi
         .batch = config->batch,
         .precision = c->config.precision,
         .recompute = config->recompute,
+        .attention = config->attention == GX_ATTENTION_AUTO && config->deterministic
+                         ? GX_ATTENTION_OWN
+                         : config->attention,
         .tune = !config->deterministic,
         .capability = properties.capability,
     };

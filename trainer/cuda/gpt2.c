@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cuda/attention.h"
+#include "cuda/attention_cudnn.h"
 #include "cuda/classifier.h"
 #include "cuda/dev.h"
 #include "cuda/elementwise.h"
@@ -48,6 +49,8 @@ struct gx_gpu_gpt2 {
     struct gx_product_context context;
     struct gx_product forward[SHAPE_COUNT][FORWARD_COUNT];
     struct gx_product backward[BACKWARD_COUNT];
+    struct gx_cudnn_attention *cudnn; /* NULL: our own attention */
+    void *cudnn_scratch;
     struct layer_acts *layers;
     void *embedded, *lnf, *logits;
     float *meanf, *rstdf, *losses;
@@ -62,6 +65,37 @@ enum gx_dtype gx_gpu_gpt2_dtype(enum gx_precision precision)
 }
 
 /* ---- creation ---- */
+
+static struct gx_gpu_attention_shape attention_shape(const struct gx_gpu_gpt2 *g,
+                                                     uint32_t sequences)
+{
+    const struct gx_gpt2_config *c = &g->model->config;
+    return (struct gx_gpu_attention_shape){sequences, c->context, c->heads, c->width / c->heads};
+}
+
+/* cuDNN can't do what it was asked for: our own attention takes its place, unless cuDNN's alone was wanted. */
+static int without_cudnn(struct gx_gpu_gpt2 *g, int rc, const char *why)
+{
+    gx_cudnn_attention_destroy(g->cudnn);
+    g->cudnn = NULL;
+    return g->config.attention == GX_ATTENTION_CUDNN
+               ? gx_dev_fail(rc, "--attention cudnn: %s (or --attention own)", why)
+               : 0;
+}
+
+static int choose_attention(struct gx_gpu_gpt2 *g)
+{
+    const char *why;
+    if (g->config.attention == GX_ATTENTION_OWN || g->type != GX_DTYPE_BF16)
+        return 0;
+    int rc = gx_cudnn_attention_create(&g->cudnn, attention_shape(g, g->config.batch), &why);
+    return rc == 0 ? 0 : without_cudnn(g, rc, why);
+}
+
+const char *gx_gpu_gpt2_attention(const struct gx_gpu_gpt2 *g)
+{
+    return g->cudnn ? gx_cudnn_attention_name(g->cudnn) : "own";
+}
 
 static int check_shape(const struct gx_gpt2 *model, uint32_t batch)
 {
@@ -102,7 +136,7 @@ int gx_gpu_gpt2_create(struct gx_gpu_gpt2 **out, const struct gx_gpt2 *model,
      * the embedding's way back comes later and overwrites them. */
     g->padded = g->stride - c->vocab <= c->context ? g->stride : c->vocab;
     *out = g;
-    return 0;
+    return choose_attention(g);
 }
 
 void gx_gpu_gpt2_destroy(struct gx_gpu_gpt2 *g)
@@ -115,6 +149,7 @@ void gx_gpu_gpt2_destroy(struct gx_gpu_gpt2 *g)
     for (int i = 0; i < BACKWARD_COUNT; i++)
         gx_product_fini(&g->backward[i]);
     gx_matmul_close(g->context.library);
+    gx_cudnn_attention_destroy(g->cudnn);
     free(g->layers);
     free(g);
 }
@@ -172,6 +207,8 @@ void gx_gpu_gpt2_place(struct gx_gpu_gpt2 *g, struct gx_pool *pool)
     scratch = larger(scratch, gx_gpu_layernorm_scratch_bytes(rows32, c->width));
     scratch = larger(scratch, gx_gpu_embedding_scratch_bytes(rows32, c->width));
     g->context.scratch = gx_pool_take(pool, scratch);
+    if (g->cudnn)
+        g->cudnn_scratch = gx_pool_take(pool, gx_cudnn_attention_scratch_bytes(g->cudnn));
 }
 
 /* ---- products ---- */
@@ -230,6 +267,22 @@ static uint32_t alignment(const struct gx_gpu_gpt2 *g)
     return power < 256 ? power : 256;
 }
 
+/* Once each way, on zeros: what cuDNN refuses only now is known before anything depends on it. */
+static int try_cudnn(struct gx_gpu_gpt2 *g)
+{
+    const struct layer_acts *y = &g->layers[0];
+    struct gx_dev_stream *stream = g->context.stream;
+    const char *why;
+    if (!g->cudnn)
+        return 0;
+    int rc = gx_cudnn_attention_forward(g->cudnn, y->att, y->lse, y->qkv, g->cudnn_scratch, stream,
+                                        &why);
+    if (rc == 0)
+        rc = gx_cudnn_attention_backward(g->cudnn, g->dqkv, g->delta, g->dwidth, y->qkv, y->att,
+                                         y->lse, g->cudnn_scratch, stream, &why);
+    return rc == 0 ? gx_dev_sync(stream) : without_cudnn(g, rc, why);
+}
+
 int gx_gpu_gpt2_start(struct gx_gpu_gpt2 *g, const struct gx_gpu_gpt2_arrays *arrays,
                       const struct gx_gpu_gpt2_batch *batch, void *workspace,
                       struct gx_dev_stream *stream)
@@ -245,6 +298,8 @@ int gx_gpu_gpt2_start(struct gx_gpu_gpt2 *g, const struct gx_gpu_gpt2_arrays *ar
     x->alignment = alignment(g);
     x->stream = stream;
     int rc = gx_matmul_open(&x->library, workspace);
+    if (rc == 0)
+        rc = try_cudnn(g);
     if (rc == 0)
         rc = plan_forward(g, BATCH, rows);
     if (rc == 0)
@@ -278,13 +333,6 @@ static const void *weight(const struct gx_gpu_gpt2 *g, size_t offset)
                                     : (const void *)(g->arrays.params + offset);
 }
 
-static struct gx_gpu_attention_shape attention_shape(const struct gx_gpu_gpt2 *g,
-                                                     uint32_t sequences)
-{
-    const struct gx_gpt2_config *c = &g->model->config;
-    return (struct gx_gpu_attention_shape){sequences, c->context, c->heads, c->width / c->heads};
-}
-
 static void linear(struct gx_gpu_gpt2 *g, struct gx_product *p, void *y, void *pre, const void *x,
                    size_t w, size_t bias, const void *residual)
 {
@@ -307,6 +355,17 @@ static void norm(struct gx_gpu_gpt2 *g, void *y, float *mean, float *rstd, const
                              rows, g->model->config.width, g->context.stream);
 }
 
+static void attention(struct gx_gpu_gpt2 *g, struct layer_acts *y, uint32_t sequences)
+{
+    const char *why;
+    if (!g->cudnn || sequences != g->config.batch)
+        gx_gpu_attention_forward(g->type, y->att, y->lse, y->qkv, attention_shape(g, sequences),
+                                 g->context.stream);
+    else if (gx_cudnn_attention_forward(g->cudnn, y->att, y->lse, y->qkv, g->cudnn_scratch,
+                                        g->context.stream, &why) != 0)
+        gx_dev_fail(-EIO, "%s", why);
+}
+
 /* `again`: on the way back, for what was not kept: the layer's output is not needed then. */
 static void layer_forward(struct gx_gpu_gpt2 *g, const void *x, uint32_t l, uint32_t sequences,
                           bool again)
@@ -316,8 +375,7 @@ static void layer_forward(struct gx_gpu_gpt2 *g, const void *x, uint32_t l, uint
     const uint32_t rows = sequences * g->model->config.context;
     norm(g, y->ln1, y->mean1, y->rstd1, x, at(g, GX_LN1W, l), at(g, GX_LN1B, l), rows);
     linear(g, &p[QKV], y->qkv, NULL, y->ln1, at(g, GX_QKVW, l), at(g, GX_QKVB, l), NULL);
-    gx_gpu_attention_forward(g->type, y->att, y->lse, y->qkv, attention_shape(g, sequences),
-                             g->context.stream);
+    attention(g, y, sequences);
     linear(g, &p[ATTPROJ], y->mid, NULL, y->att, at(g, GX_ATTPROJW, l), at(g, GX_ATTPROJB, l), x);
     norm(g, y->ln2, y->mean2, y->rstd2, y->mid, at(g, GX_LN2W, l), at(g, GX_LN2B, l), rows);
     linear(g, &p[FC], y->gelu, y->fc, y->ln2, at(g, GX_FCW, l), at(g, GX_FCB, l), NULL);
@@ -388,6 +446,17 @@ static void norm_backward(struct gx_gpu_gpt2 *g, const void *dresidual, size_t w
                               g->context.stream);
 }
 
+static void attention_backward(struct gx_gpu_gpt2 *g, const struct layer_acts *y)
+{
+    const char *why;
+    if (!g->cudnn)
+        gx_gpu_attention_backward(g->type, g->dqkv, g->delta, g->dwidth, y->qkv, y->att, y->lse,
+                                  attention_shape(g, g->config.batch), g->context.stream);
+    else if (gx_cudnn_attention_backward(g->cudnn, g->dqkv, g->delta, g->dwidth, y->qkv, y->att,
+                                         y->lse, g->cudnn_scratch, g->context.stream, &why) != 0)
+        gx_dev_fail(-EIO, "%s", why);
+}
+
 static void linear_backward(struct gx_gpu_gpt2 *g, enum backward_product input, void *dx, void *pre,
                             const void *dy, const void *x, size_t w, size_t bias)
 {
@@ -408,8 +477,7 @@ static void layer_backward(struct gx_gpu_gpt2 *g, const void *x, uint32_t l)
     norm_backward(g, g->dstream, at(g, GX_LN2W, l), at(g, GX_LN2B, l), y->mid, y->mean2, y->rstd2);
     linear_backward(g, ATTPROJ_INPUT, g->dwidth, NULL, g->dstream, y->att, at(g, GX_ATTPROJW, l),
                     at(g, GX_ATTPROJB, l));
-    gx_gpu_attention_backward(g->type, g->dqkv, g->delta, g->dwidth, y->qkv, y->att, y->lse,
-                              attention_shape(g, g->config.batch), g->context.stream);
+    attention_backward(g, y);
     linear_backward(g, QKV_INPUT, g->dwidth, NULL, g->dqkv, y->ln1, at(g, GX_QKVW, l),
                     at(g, GX_QKVB, l));
     norm_backward(g, g->dstream, at(g, GX_LN1W, l), at(g, GX_LN1B, l), x, y->mean1, y->rstd1);

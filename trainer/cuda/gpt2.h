@@ -25,6 +25,7 @@ struct gx_gpu_gpt2_config {
     uint32_t batch;
     enum gx_precision precision;
     enum gx_recompute recompute;
+    enum gx_attention attention;
     bool tune;           /* time the matrix library's choices at the start */
     uint32_t capability; /* of struct gx_dev_properties */
 };
@@ -44,9 +45,12 @@ struct gx_gpu_gpt2_batch {
 
 enum gx_dtype gx_gpu_gpt2_dtype(enum gx_precision precision);
 
-/* Takes host memory only. -EINVAL, with a line in gx_dev_error(): the kernels can't compute this model. */
+/* Takes host memory, and loads cuDNN where that is wanted. -EINVAL, with a line in gx_dev_error(): the kernels can't
+ * compute this model; -ENOENT, -ENOTSUP: cuDNN alone was wanted, but is not there or can't. */
 int gx_gpu_gpt2_create(struct gx_gpu_gpt2 **out, const struct gx_gpt2 *model,
                        const struct gx_gpu_gpt2_config *config);
+/* Whose attention is run: "own", or cuDNN's name. */
+const char *gx_gpu_gpt2_attention(const struct gx_gpu_gpt2 *gpt2);
 void gx_gpu_gpt2_destroy(struct gx_gpu_gpt2 *gpt2); /* NULL is allowed */
 
 /* Takes activations and scratch from the pool; without memory it only counts. */

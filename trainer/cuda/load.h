@@ -7,4 +7,7 @@
  * installed. The caller may dlclose() it. */
 void *gx_load(const char *const *names, const char *what);
 
+/* The same for what can be done without: nothing is kept as a failure. */
+void *gx_load_try(const char *const *names);
+
 #endif

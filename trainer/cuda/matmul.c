@@ -231,7 +231,7 @@ static float time_choice(struct gx_matmul_plan *p, int i, const struct gx_matmul
     return gx_dev_event_sync(to) == 0 ? gx_dev_event_ms(from, to) : -1;
 }
 
-void gx_matmul_tune(struct gx_matmul_plan *p, const struct gx_matmul_arrays *x,
+bool gx_matmul_tune(struct gx_matmul_plan *p, const struct gx_matmul_arrays *x,
                     struct gx_dev_stream *stream)
 {
     struct gx_dev_event *from = NULL, *to = NULL;
@@ -247,4 +247,5 @@ void gx_matmul_tune(struct gx_matmul_plan *p, const struct gx_matmul_arrays *x,
     }
     gx_dev_event_destroy(from);
     gx_dev_event_destroy(to);
+    return best_ms >= 0;
 }

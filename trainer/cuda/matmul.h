@@ -65,8 +65,8 @@ int gx_matmul_plan(struct gx_matmul_plan **out, struct gx_matmul_library *librar
 void gx_matmul_plan_destroy(struct gx_matmul_plan *plan); /* NULL is allowed */
 
 /* Runs the library's first few choices on these arrays, whose outputs are overwritten, and keeps the fastest. The
- * choice may differ between two starts, and with it the last bits of results. */
-void gx_matmul_tune(struct gx_matmul_plan *plan, const struct gx_matmul_arrays *arrays,
+ * choice may differ between two starts, and with it the last bits of results. False: none of them ran. */
+bool gx_matmul_tune(struct gx_matmul_plan *plan, const struct gx_matmul_arrays *arrays,
                     struct gx_dev_stream *stream);
 
 void gx_matmul_run(struct gx_matmul_plan *plan, const struct gx_matmul_arrays *arrays,

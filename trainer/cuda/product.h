@@ -19,16 +19,25 @@ struct gx_product_context {
     bool tf32;
     bool fuse_gelu;
     uint32_t alignment;
-    bool tuning;   /* the next run of each plan tries the library's choices */
+    bool tuning;   /* the next run of each product times what it can choose from */
     void *scratch; /* of gx_product_scratch_bytes() */
     struct gx_dev_stream *stream;
 };
 
+/* A way to compute a product: what of the epilogue the library does; kernels of ours do the rest. */
+struct gx_product_way {
+    struct gx_matmul_plan *plan;
+    enum gx_epilogue fused;
+};
+
+/* A fused epilogue rules out kernels that split k, which is long where weights' gradients are computed; so the way with less
+ * of it may be the faster one. Without tuning the one with most of it is taken. */
 struct gx_product {
     uint32_t rows, ins, outs;
-    struct gx_matmul_plan *plan;
+    enum gx_epilogue wanted;
+    struct gx_product_way ways[2];
+    uint32_t way_count, way;
     bool tuned;
-    enum gx_epilogue wanted, fused;
 };
 
 /* y[rows][outs] = x[rows][ins] w^T, then `epilogue` (NONE, BIAS or BIAS_GELU), plus a residual if `add`. y's rows are

@@ -209,6 +209,7 @@ enum gx_host_verdict gx_host_rx(struct gx_host *host, uint64_t now, uint8_t *fra
 {
     uint32_t type;
 
+    host->last.bytes = 0; /* who is where may change */
     if (bytes < GX_ETHERNET_BYTES || room < bytes || frame[6] & 1) {
         host->counts.malformed++;
         return GX_HOST_DROP;
@@ -237,33 +238,22 @@ static uint64_t pseudo_sum(const struct gx_host *host, const uint8_t *addresses,
     return gx_checksum_add(gx_checksum_add(0, addresses, host->v6 ? 32 : 8), rest, sizeof(rest));
 }
 
-static uint8_t *ipv4_put(struct gx_host *host, uint8_t *ip, const uint8_t to[16],
-                         uint32_t udp_bytes)
+static uint8_t *ipv4_put(const struct gx_host *host, uint8_t *ip, const uint8_t to[16])
 {
-    uint16_t sum;
-
     memset(ip, 0, IP4_BYTES);
     ip[0] = 0x45;
-    put_be16(ip + 2, IP4_BYTES + udp_bytes);
-    put_be16(ip + 4, host->ip_id++);
     ip[6] = 0x40; /* never fragmented */
     ip[8] = HOPS;
     ip[9] = IP_UDP;
     memcpy(ip + 12, host->ip, 4);
     memcpy(ip + 16, to, 4);
-    if (!host->ip_checksum) {
-        sum = gx_checksum_finish(gx_checksum_add(0, ip, IP4_BYTES));
-        memcpy(ip + 10, &sum, 2);
-    }
     return ip + IP4_BYTES;
 }
 
-static uint8_t *ipv6_put(const struct gx_host *host, uint8_t *ip, const uint8_t to[16],
-                         uint32_t udp_bytes)
+static uint8_t *ipv6_put(const struct gx_host *host, uint8_t *ip, const uint8_t to[16])
 {
     memset(ip, 0, 8);
     ip[0] = 0x60;
-    put_be16(ip + 4, udp_bytes);
     ip[6] = IP_UDP;
     ip[7] = HOPS;
     memcpy(ip + 8, host->ip, 16);
@@ -271,12 +261,12 @@ static uint8_t *ipv6_put(const struct gx_host *host, uint8_t *ip, const uint8_t 
     return ip + IP6_BYTES;
 }
 
-uint32_t gx_host_headers(struct gx_host *host, uint64_t now, const struct gx_addr *to,
-                         uint32_t payload_bytes, uint8_t out[GX_HOST_HEADERS_MAX])
+/* Of a packet without payload: the packet's own part is put in by headers_fit(). 0: it cannot be sent. */
+static uint32_t headers_make(struct gx_host *host, uint64_t now, const struct gx_addr *to,
+                             uint8_t out[GX_HOST_HEADERS_MAX])
 {
     uint8_t ip[16], port[2], *udp;
     const uint8_t *hop, *mac;
-    uint16_t sum;
 
     hop = addr_split(host, to, ip, port) ? next_hop(host, ip) : NULL;
     if (!hop) {
@@ -289,14 +279,52 @@ uint32_t gx_host_headers(struct gx_host *host, uint64_t now, const struct gx_add
         return 0;
     }
     ether_put(out, mac, host->mac, host->v6 ? ETHER_IPV6 : ETHER_IPV4);
-    udp = host->v6 ? ipv6_put(host, out + GX_ETHERNET_BYTES, ip, UDP_BYTES + payload_bytes)
-                   : ipv4_put(host, out + GX_ETHERNET_BYTES, ip, UDP_BYTES + payload_bytes);
+    udp = host->v6 ? ipv6_put(host, out + GX_ETHERNET_BYTES, ip)
+                   : ipv4_put(host, out + GX_ETHERNET_BYTES, ip);
     put_be16(udp, host->udp_port);
     memcpy(udp + 2, port, 2);
-    put_be16(udp + 4, UDP_BYTES + payload_bytes);
-    sum = gx_checksum_fold(pseudo_sum(host, udp - (host->v6 ? 32 : 8), UDP_BYTES + payload_bytes));
-    memcpy(udp + 6, &sum, 2);
+    memset(udp + 4, 0, 4);
     return (uint32_t)(udp + UDP_BYTES - out);
+}
+
+/* What differs from packet to packet. */
+static void headers_fit(struct gx_host *host, uint8_t *out, uint32_t header_bytes,
+                        uint32_t payload_bytes)
+{
+    uint8_t *udp = out + header_bytes - UDP_BYTES, *ip = out + GX_ETHERNET_BYTES;
+    uint32_t udp_bytes = UDP_BYTES + payload_bytes;
+    uint16_t sum;
+
+    if (host->v6) {
+        put_be16(ip + 4, udp_bytes);
+    } else {
+        put_be16(ip + 2, IP4_BYTES + udp_bytes);
+        put_be16(ip + 4, host->ip_id++);
+    }
+    if (!host->v6 && !host->ip_checksum) {
+        sum = gx_checksum_finish(gx_checksum_add(0, ip, IP4_BYTES));
+        memcpy(ip + 10, &sum, 2);
+    }
+    put_be16(udp + 4, udp_bytes);
+    sum = gx_checksum_fold(pseudo_sum(host, udp - (host->v6 ? 32 : 8), udp_bytes));
+    memcpy(udp + 6, &sum, 2);
+}
+
+uint32_t gx_host_headers(struct gx_host *host, uint64_t now, const struct gx_addr *to,
+                         uint32_t payload_bytes, uint8_t out[GX_HOST_HEADERS_MAX])
+{
+    struct gx_host_template *last = &host->last;
+
+    if (!last->bytes || last->now != now || memcmp(&last->to, to, sizeof(*to)) != 0) {
+        last->bytes = headers_make(host, now, to, last->headers);
+        last->now = now;
+        last->to = *to;
+        if (!last->bytes)
+            return 0;
+    }
+    memcpy(out, last->headers, sizeof(last->headers));
+    headers_fit(host, out, last->bytes, payload_bytes);
+    return last->bytes;
 }
 
 void gx_host_checksum(const struct gx_host *host, uint8_t *headers, uint64_t payload_sum)

@@ -42,6 +42,14 @@ struct gx_host_counts {
         unreachable; /* packets not sent: not on the link, and no gateway; or the other IP version */
 };
 
+/* The headers of the last packet, for others of the same burst to the same peer. */
+struct gx_host_template {
+    uint64_t now;
+    struct gx_addr to;
+    uint32_t bytes; /* 0: there are none */
+    uint8_t headers[GX_HOST_HEADERS_MAX];
+};
+
 struct gx_host {
     bool v6;
     uint8_t ip[16], gateway[16]; /* IPv4 in the first 4 bytes */
@@ -53,6 +61,7 @@ struct gx_host {
     uint64_t announce_ns; /* the next */
     struct gx_neighbors neighbors;
     struct gx_host_counts counts;
+    struct gx_host_template last;
 };
 
 enum gx_host_verdict {

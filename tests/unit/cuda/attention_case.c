@@ -224,6 +224,27 @@ static bool right(const char *name, const void *device, const double *want, cons
     return good;
 }
 
+static const char *run_own(const struct attention_case *c, void *out, float *lse, void *dqkv,
+                           float *delta, const void *dout, const void *qkv)
+{
+    gx_gpu_attention_forward(c->type, out, lse, qkv, c->shape, test_stream());
+    gx_gpu_attention_backward(c->type, dqkv, delta, dout, qkv, out, lse, c->shape, test_stream());
+    return NULL;
+}
+
+static const char *run_cudnn(const struct attention_case *c, void *out, float *lse, void *dqkv,
+                             float *delta, const void *dout, const void *qkv)
+{
+    const char *why;
+    void *scratch = test_alloc(gx_cudnn_attention_scratch_bytes(c->cudnn));
+    int rc = gx_cudnn_attention_forward(c->cudnn, out, lse, qkv, scratch, test_stream(), &why);
+    if (rc == 0)
+        rc = gx_cudnn_attention_backward(c->cudnn, dqkv, delta, dout, qkv, out, lse, scratch,
+                                         test_stream(), &why);
+    test_free(scratch);
+    return rc == 0 ? NULL : why;
+}
+
 const char *attention_case_run(const struct attention_case *c, size_t out_short_bytes,
                                uint64_t *bits)
 {
@@ -235,9 +256,8 @@ const char *attention_case_run(const struct attention_case *c, size_t out_short_
     void *dqkv = test_alloc(c->qkv_count * size - out_short_bytes);
     float *lse = test_alloc(c->row_count * sizeof(float));
     float *delta = test_alloc(c->row_count * sizeof(float) - out_short_bytes);
-    gx_gpu_attention_forward(c->type, out, lse, qkv, c->shape, test_stream());
-    gx_gpu_attention_backward(c->type, dqkv, delta, dout, qkv, out, lse, c->shape, test_stream());
-    bool good = right("out", out, c->out, c->out_bound, c->out_count, c->type, &mix) &&
+    const char *failed = (c->cudnn ? run_cudnn : run_own)(c, out, lse, dqkv, delta, dout, qkv);
+    bool good = !failed && right("out", out, c->out, c->out_bound, c->out_count, c->type, &mix) &&
                 right("lse", lse, c->lse, NULL, c->row_count, GX_DTYPE_FP32, &mix) &&
                 right("dqkv", dqkv, c->dqkv, c->dqkv_bound, c->qkv_count, c->type, &mix);
     test_free(qkv);
@@ -248,5 +268,5 @@ const char *attention_case_run(const struct attention_case *c, size_t out_short_
     test_free(delta);
     if (bits)
         *bits = mix;
-    return good ? NULL : wrong;
+    return good ? NULL : failed ? failed : wrong;
 }

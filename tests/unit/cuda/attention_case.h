@@ -6,15 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cuda/attention.h"
+#include "cuda/attention_cudnn.h"
 
 struct attention_case {
     enum gx_dtype type;
     struct gx_gpu_attention_shape shape;
     size_t qkv_count, out_count, row_count;
-    double *qkv, *dout;             /* input, as the type can hold it */
-    double *out, *lse, *dqkv;       /* what is right */
-    double *out_bound, *dqkv_bound; /* and how far the kernel's rounding may lead from it */
+    double *qkv, *dout;               /* input, as the type can hold it */
+    double *out, *lse, *dqkv;         /* what is right */
+    double *out_bound, *dqkv_bound;   /* and how far the kernel's rounding may lead from it */
+    struct gx_cudnn_attention *cudnn; /* asked instead of our own kernels; NULL: those */
 };
 
 void attention_case_init(struct attention_case *c, enum gx_dtype type,

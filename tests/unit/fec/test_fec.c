@@ -11,6 +11,8 @@
 #include <time.h>
 #include <cmocka.h>
 
+#include <isa-l/erasure_code.h>
+
 #include "fec/fec.h"
 
 #define GUARD 0xa5
@@ -221,6 +223,46 @@ static void rows_made_together_equal_rows_made_alone(void **state)
     with_each_kernel(rows_together_body);
 }
 
+static void isa_l_rows(const struct block *block, uint32_t count, const uint8_t *rows,
+                       uint8_t **out)
+{
+    static uint8_t coefficients[20 * GX_FEC_DATA_MAX], expanded[20 * GX_FEC_DATA_MAX * 32];
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < block->k; j++)
+            coefficients[i * block->k + j] = gf_inv((uint8_t)(rows[i] ^ j));
+    ec_init_tables((int)block->k, (int)count, coefficients, expanded);
+    ec_encode_data((int)block->bytes, (int)block->k, (int)count, expanded,
+                   (uint8_t **)(uintptr_t)block->data, out);
+}
+
+static void isa_l_body(void)
+{
+    for (uint32_t count = 1; count <= 20; count++) {
+        struct block block;
+        uint8_t rows[20], *ours[20], *theirs[20];
+        uint32_t k = 1 + random_below(GX_FEC_DATA_MAX);
+        block_create(&block, k, 64 * (1 + random_below(40)));
+        pick_distinct(rows, count, k, GX_FEC_ROWS - k);
+        for (uint32_t i = 0; i < count; i++) {
+            ours[i] = guarded_alloc(block.bytes);
+            theirs[i] = guarded_alloc(block.bytes);
+        }
+        isa_l_rows(&block, count, rows, theirs);
+        gx_fec_rows(k, count, rows, (const uint8_t *const *)block.data, block.bytes, ours);
+        for (uint32_t i = 0; i < count; i++) {
+            assert_memory_equal(ours[i], theirs[i], block.bytes);
+            guarded_free(ours[i], block.bytes), guarded_free(theirs[i], block.bytes);
+        }
+        block_destroy(&block);
+    }
+}
+
+static void rows_equal_those_of_isa_l(void **state)
+{
+    (void)state;
+    with_each_kernel(isa_l_body);
+}
+
 static void holders_body(void)
 {
     /* A holder that received the data by way of decoding makes the rows that the owner makes. */
@@ -398,6 +440,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parity_rows_equal_the_naive_code),
         cmocka_unit_test(rows_made_together_equal_rows_made_alone),
+        cmocka_unit_test(rows_equal_those_of_isa_l),
         cmocka_unit_test(every_holder_makes_the_same_rows),
         cmocka_unit_test(every_subset_of_a_small_code_rebuilds),
         cmocka_unit_test(any_k_distinct_rows_rebuild),

@@ -11,6 +11,8 @@
 
 #include "lane/estimate.h"
 
+#define MS 1000000ull
+
 static void loss_and_burst_follow_the_totals(void **state)
 {
     struct gx_estimate estimate = {0};
@@ -110,11 +112,50 @@ static void rtt_is_smoothed_and_its_minimum_kept(void **state)
     struct gx_estimate estimate = {0};
 
     (void)state;
-    gx_estimate_rtt(&estimate, 800, 1);
+    gx_estimate_rtt(&estimate, 800, 0, 1);
     assert_int_equal(estimate.rtt_ns, 800);
-    gx_estimate_rtt(&estimate, 1600, 2);
+    gx_estimate_rtt(&estimate, 1600, 0, 2);
     assert_int_equal(estimate.rtt_ns, 900);
     assert_int_equal(gx_estimate_rtt_min_ns(&estimate), 800);
+}
+
+/* 20 ms there, 30 ms back by clocks that differ by more than the counter holds: what either way adds. */
+static void rtt_feed(struct gx_estimate *estimate, uint32_t there_us, uint32_t back_us,
+                     uint64_t from_ns, uint64_t to_ns)
+{
+    for (uint64_t now = from_ns; now < to_ns; now += 10 * MS)
+        gx_estimate_rtt(estimate, (50000ull + there_us + back_us) * 1000,
+                        UINT32_MAX - 5000 + back_us, now);
+}
+
+static void a_queue_of_the_way_back_does_not_stand(void **state)
+{
+    struct gx_estimate estimate = {0};
+
+    (void)state;
+    rtt_feed(&estimate, 0, 0, 1000 * MS, 2000 * MS);
+    assert_int_equal(gx_estimate_standing_ns(&estimate), 50 * MS);
+    rtt_feed(&estimate, 0, 9000, 2000 * MS, 3000 * MS);
+    assert_int_equal(gx_estimate_standing_ns(&estimate), 50 * MS);
+    assert_true(estimate.rtt_ns > 58 * MS);
+    rtt_feed(&estimate, 9000, 0, 3000 * MS, 4000 * MS);
+    assert_int_equal(gx_estimate_standing_ns(&estimate), 59 * MS);
+    rtt_feed(&estimate, 9000, 12000, 4000 * MS, 5000 * MS);
+    assert_int_equal(gx_estimate_standing_ns(&estimate), 59 * MS);
+}
+
+/* A way back that has become longer stands after 20 s at most; so a drifting clock is followed, too. */
+static void a_longer_way_back_is_learnt(void **state)
+{
+    struct gx_estimate estimate = {0};
+
+    (void)state;
+    rtt_feed(&estimate, 0, 0, 1000 * MS, 2000 * MS);
+    rtt_feed(&estimate, 0, 9000, 2000 * MS, 22000 * MS);
+    assert_int_equal(gx_estimate_standing_ns(&estimate), 59 * MS);
+    gx_estimate_back_reset(&estimate);
+    rtt_feed(&estimate, 0, 20000, 22000 * MS, 23000 * MS);
+    assert_int_equal(gx_estimate_standing_ns(&estimate), 70 * MS);
 }
 
 int main(void)
@@ -129,6 +170,8 @@ int main(void)
         cmocka_unit_test(hostile_totals_give_a_loss_between_0_and_1),
         cmocka_unit_test(a_hostile_burst_is_bounded),
         cmocka_unit_test(rtt_is_smoothed_and_its_minimum_kept),
+        cmocka_unit_test(a_queue_of_the_way_back_does_not_stand),
+        cmocka_unit_test(a_longer_way_back_is_learnt),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* The token bucket: long-run rate, credit saved up, debt. */
+/* The token bucket: long-run rate, credit saved up, trains, debt. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,8 +37,8 @@ static void rate_holds_at_any_step(void **state)
             gx_pace_init(&pace, rates[i], 1498, 0);
             sent_in(&pace, 0, S / 10, steps[j]);
             bytes = sent_in(&pace, S / 10, S / 10 + S, steps[j]);
-            assert_in_range(bytes, allowed - allowed / 500 - 1498 * 2,
-                            allowed + allowed / 500 + 1498 * 2);
+            assert_in_range(bytes, allowed - allowed / 500 - 1498 * 3,
+                            allowed + allowed / 500 + 1498 * 3);
         }
 }
 
@@ -63,7 +63,37 @@ static void slow_bucket_holds_eight_packets(void **state)
     assert_in_range(sent_in(&pace, 0, 1, 1), 8 * 1498, 9 * 1498);
 }
 
-static void when_is_the_time_at_which_it_allows(void **state)
+/* What leaves at `when`, and nothing a nanosecond before. */
+static uint64_t next_train(uint64_t rate_bps)
+{
+    struct gx_pace pace;
+    uint64_t when;
+
+    gx_pace_init(&pace, rate_bps, 1498, 0);
+    sent_in(&pace, 0, 1, 1);
+    when = gx_pace_when(&pace);
+    assert_true(when > 1);
+    assert_int_equal(sent_in(&pace, when - 2, when - 1, 1), 0);
+    return sent_in(&pace, when, when + 1, 1);
+}
+
+static void a_train_is_half_a_millisecond_of_the_rate(void **state)
+{
+    (void)state;
+    assert_in_range(next_train(200000000), 12500, 12500 + 1498);
+    assert_in_range(next_train(1000000000), 62500, 62500 + 1498);
+}
+
+static void a_train_is_two_packets_at_least_and_64_kib_at_most(void **state)
+{
+    (void)state;
+    assert_in_range(next_train(1000000), 2 * 1498, 3 * 1498);
+    /* Two nanoseconds of 40 Gbit/s are ten bytes. */
+    assert_in_range(next_train(10000000000ull), 65536, 65536 + 1498 + 10);
+    assert_in_range(next_train(40000000000ull), 65536, 65536 + 1498 + 10);
+}
+
+static void a_train_that_leaves_goes_on_until_the_credit_is_used(void **state)
 {
     struct gx_pace pace;
     uint64_t when;
@@ -71,9 +101,16 @@ static void when_is_the_time_at_which_it_allows(void **state)
     (void)state;
     gx_pace_init(&pace, 200000000, 1498, 0);
     sent_in(&pace, 0, 1, 1);
-    when = gx_pace_when(&pace, 8);
-    assert_in_range(when, 8 * 1498 * 40 - 1, 9 * 1498 * 40 + 1);
-    assert_in_range(sent_in(&pace, when, when + 1, 1), 8 * 1498, 9 * 1498);
+    when = gx_pace_when(&pace);
+    assert_true(gx_pace_allows(&pace, when));
+    gx_pace_charge(&pace, 1498);
+    assert_true(gx_pace_when(&pace) <= when);
+    assert_true(gx_pace_allows(&pace, when));
+    while (gx_pace_allows(&pace, when))
+        gx_pace_charge(&pace, 1498);
+    /* A packet's worth of credit does not open the next one. */
+    assert_false(gx_pace_allows(&pace, when + 2 * 1498 * 40));
+    assert_true(gx_pace_when(&pace) > when + 2 * 1498 * 40);
 }
 
 static void debt_is_bounded(void **state)
@@ -84,7 +121,7 @@ static void debt_is_bounded(void **state)
     gx_pace_init(&pace, 1000000, 1498, 0);
     for (int i = 0; i < 100000; i++)
         gx_pace_charge(&pace, 9000);
-    assert_true(gx_pace_when(&pace, 1) < S);
+    assert_true(gx_pace_when(&pace) < S);
 }
 
 int main(void)
@@ -93,7 +130,9 @@ int main(void)
         cmocka_unit_test(rate_holds_at_any_step),
         cmocka_unit_test(idle_bucket_saves_five_milliseconds_at_most),
         cmocka_unit_test(slow_bucket_holds_eight_packets),
-        cmocka_unit_test(when_is_the_time_at_which_it_allows),
+        cmocka_unit_test(a_train_is_half_a_millisecond_of_the_rate),
+        cmocka_unit_test(a_train_is_two_packets_at_least_and_64_kib_at_most),
+        cmocka_unit_test(a_train_that_leaves_goes_on_until_the_credit_is_used),
         cmocka_unit_test(debt_is_bounded),
     };
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -439,6 +440,33 @@ static void a_packet_ends_a_sleep(void **state)
     assert_int_equal(count, 1);
 }
 
+static void a_packet_does_not_end_a_nap_but_a_watched_eventfd_does(void **state)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct gx_rx got[GX_PORT_BURST];
+    struct gx_packet packet;
+    uint64_t start_ns;
+
+    (void)state;
+    need_xdp();
+    assert_int_equal(xdp.b->ops->watch(xdp.b, fd), 0);
+    assert_true(sleeps_through(50 * GX_NS_PER_MS, 200));
+    packet_make(&packet, xdp.b, 0, payloads[0], PAYLOAD);
+    assert_true(xdp.a->ops->room(xdp.a) > 0);
+    xdp.a->ops->tx(xdp.a, &packet, 1);
+    start_ns = gx_clock_ns();
+    xdp.b->ops->nap(xdp.b, start_ns + 20 * GX_NS_PER_MS);
+    assert_true(gx_clock_ns() >= start_ns + 19 * GX_NS_PER_MS);
+    assert_int_equal(xdp.b->ops->rx(xdp.b, got, GX_PORT_BURST), 1);
+    assert_int_equal(xdp.b->ops->rx(xdp.b, got, GX_PORT_BURST), 0);
+    assert_int_equal(eventfd_write(fd, 1), 0);
+    start_ns = gx_clock_ns();
+    xdp.b->ops->nap(xdp.b, start_ns + WAIT_NS);
+    assert_true(gx_clock_ns() < start_ns + WAIT_NS / 2);
+    xdp.b->ops->unwatch(xdp.b, fd);
+    close(fd);
+}
+
 static void a_link_that_goes_down_and_up_is_seen_and_survived(void **state)
 {
     struct gx_rx got[GX_PORT_BURST];
@@ -589,6 +617,7 @@ int main(void)
         cmocka_unit_test(a_million_frames_cycle_the_whole_pool_and_none_is_lost),
         cmocka_unit_test(what_is_copied_is_counted_with_its_reason),
         cmocka_unit_test(a_packet_ends_a_sleep),
+        cmocka_unit_test(a_packet_does_not_end_a_nap_but_a_watched_eventfd_does),
         cmocka_unit_test(a_link_that_goes_down_and_up_is_seen_and_survived),
         cmocka_unit_test(the_kernel_finds_us_and_our_echo),
         cmocka_unit_test(a_wrong_interface_is_named),

@@ -299,6 +299,27 @@ static void test_sleep_ends_in_time(void **state)
     world_close(&w);
 }
 
+/* A few packets do not end a nap; what came is there after it. */
+static void test_packets_wait_for_the_end_of_a_nap(void **state)
+{
+    const struct gx_port_ops *ops = *state;
+    struct gx_packet packet;
+    struct gx_rx rx[GX_PORT_BURST];
+    uint64_t start;
+    struct world w;
+
+    world_open(&w, ops);
+    ops->rx(w.b, rx, 1);
+    packet_make(&w, &packet, 0, 100);
+    assert_true(ops->room(w.a) > 0);
+    ops->tx(w.a, &packet, 1);
+    start = gx_clock_ns();
+    ops->nap(w.b, start + 20 * GX_NS_PER_MS);
+    assert_true(gx_clock_ns() >= start + 19 * GX_NS_PER_MS);
+    assert_int_equal(ops->rx(w.b, rx, GX_PORT_BURST), 1);
+    world_close(&w);
+}
+
 static void test_every_write_to_a_watched_eventfd_ends_one_sleep(void **state)
 {
     const struct gx_port_ops *ops = *state;
@@ -441,6 +462,7 @@ int main(void)
         BOTH(test_100000_packets_leak_no_owner),
         BOTH(test_full_socket_is_back_pressure_not_loss),
         BOTH(test_sleep_ends_in_time),
+        KIND(test_packets_wait_for_the_end_of_a_nap, uring),
         BOTH(test_every_write_to_a_watched_eventfd_ends_one_sleep),
         BOTH(test_watch_is_bounded),
         BOTH(test_v6_port_talks_to_v4_and_v6),

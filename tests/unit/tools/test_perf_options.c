@@ -66,6 +66,9 @@ static void local_needs_no_run_and_no_gxd(void **state)
     assert_int_equal(options.mtu, 1500);
     assert_int_equal(options.link.shard_bytes, 1408);
     assert_in_range(options.cores, 1, 2);
+    assert_false(options.encrypt);
+    assert_int_equal(parse("--local --encrypt --link-loss 5%"), GX_PERF_OPTIONS_RUN);
+    assert_true(options.encrypt && options.link.loss == 0.05);
     assert_int_equal(parse("--local --cores 1 --mtu 9000 --run x"), GX_PERF_OPTIONS_RUN);
     assert_int_equal(options.cores, 1);
     assert_int_equal(options.link.shard_bytes, 8896);
@@ -75,10 +78,11 @@ static void local_needs_no_run_and_no_gxd(void **state)
 static void what_local_cannot_mean_is_usage(void **state)
 {
     (void)state;
+    assert_int_equal(parse("--run x --encrypt"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--local --cores 3"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--local --mtu 500"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--local --no-offer"), GX_PERF_OPTIONS_USAGE);
-    assert_int_equal(parse("--local --link-rate 1Gbit --link-loss 0.1"), GX_PERF_OPTIONS_USAGE);
+    assert_int_equal(parse("--local --link-rate 1Gbit --link-delay 1ms"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--local --report x.md"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--local --state /tmp/x"), GX_PERF_OPTIONS_USAGE);
     assert_int_equal(parse("--run x --cores 1"), GX_PERF_OPTIONS_USAGE);

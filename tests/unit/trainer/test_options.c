@@ -102,6 +102,15 @@ static void errors_quote_the_value(void **state)
     refuse("stray", "stray");
 }
 
+static void cudnns_attention_is_for_gpus_in_bf16(void **state)
+{
+    (void)state;
+    refuse("--data x --val y --attention cudnn --device cpu", "--device cpu");
+    refuse("--data x --val y --attention cudnn --deterministic", "--deterministic");
+    refuse("--data x --val y --attention cudnn --precision fp32", "--precision");
+    refuse("--data x --val y --attention mine", "auto, own or cudnn");
+}
+
 static void what_is_missing_is_named(void **state)
 {
     (void)state;
@@ -126,6 +135,7 @@ int main(void)
         cmocka_unit_test(threads_follow_openmps_variable),
         cmocka_unit_test(a_short_run_has_a_short_warm_up),
         cmocka_unit_test(errors_quote_the_value),
+        cmocka_unit_test(cudnns_attention_is_for_gpus_in_bf16),
         cmocka_unit_test(what_is_missing_is_named),
         cmocka_unit_test(help_asks_for_nothing_else),
     };

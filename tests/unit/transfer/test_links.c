@@ -11,6 +11,7 @@
 
 #include "transfer/digest.h"
 #include "transfer/links.h"
+#include "transfer/peer.h"
 #include "transfer/recv.h"
 #include "transfer/send.h"
 
@@ -588,6 +589,20 @@ static void idle_links_wake_seldom_and_stay_up(void **state)
     assert_int_equal(ends[0].counters.link[1][GX_LINK_lost_packets_total], 0);
 }
 
+static void packets_wait_a_fiftieth_of_a_round_trip_in_the_port(void **state)
+{
+    struct gx_links *links = ends[0].links;
+
+    (void)state;
+    assert_int_equal(gx_links_patience_ns(links), 0); /* the round trip is not known */
+    links->peers[1].lane.estimate.rtt_ns = 20 * MS;
+    assert_int_equal(gx_links_patience_ns(links), 400000);
+    links->peers[1].lane.estimate.rtt_ns = 200 * MS;
+    assert_int_equal(gx_links_patience_ns(links), 1000000);
+    gx_links_set_rate(links, 10000000000ull, 10000000000ull, now);
+    assert_in_range(gx_links_patience_ns(links), 300000, 310000); /* 256 packets */
+}
+
 /* ---- security: psk ---- */
 
 static void encrypted_shards_leave_the_source_alone(void **state)
@@ -661,6 +676,7 @@ int main(void)
         TEST(state_messages_arrive),
         TEST(slots_and_records_are_bounded),
         TEST(idle_links_wake_seldom_and_stay_up),
+        TEST(packets_wait_a_fiftieth_of_a_round_trip_in_the_port),
         TEST_PSK(sessions_come_up_with_each_others_incarnation),
         TEST_PSK(transfer_is_held_and_everything_let_go),
         TEST_PSK(not_ready_waits_and_goes_on_when_told),

@@ -55,12 +55,29 @@ static int teardown(void **state)
 
 static uint32_t last_rebuilt;
 static uint8_t flags; /* of what is placed */
+static bool in_room; /* shards come to lie in their gx_part_room() where they have one */
+static uint32_t room_count;
+
+/* Bytes of a packet that was not authentic, then those that are. */
+static const uint8_t *room_fill(const struct gx_header *header, const uint8_t *payload)
+{
+    uint8_t *room = gx_part_room(&sink.parts[0], header);
+
+    if (room == NULL)
+        return payload;
+    room_count++;
+    gx_random_fill(&rng, room, header->payload_bytes);
+    if (gx_random_u64(&rng) % 4 == 0)
+        return NULL;
+    memcpy(room, payload, header->payload_bytes);
+    return room;
+}
 
 static enum gx_sink_effect place(uint32_t block, uint32_t row)
 {
     uint32_t k = gx_layout_k(&sink.parts[0].layout, block),
              first = gx_layout_first(&sink.parts[0].layout, block);
-    const uint8_t *data[GX_K_SMALL];
+    const uint8_t *data[GX_K_SMALL], *from;
     enum gx_sink_effect effect;
     uint8_t payload[SHARD];
     struct gx_header header = {.flags = flags,
@@ -77,7 +94,11 @@ static enum gx_sink_effect place(uint32_t block, uint32_t row)
         gx_fec_row(k, row, data, SHARD, payload);
     if (row < k && first + row == sink.parts[0].layout.shard_count - 1)
         header.payload_bytes = (uint16_t)((sink.parts[0].layout.bytes - 1) % SHARD + 1);
-    effect = gx_part_place(&sink.parts[0], &header, payload, scratch, &last_rebuilt);
+    from = in_room ? room_fill(&header, payload) : payload;
+    last_rebuilt = 0;
+    if (from == NULL)
+        return GX_SINK_MALFORMED;
+    effect = gx_part_place(&sink.parts[0], &header, from, scratch, &last_rebuilt);
     if (gx_part_is_complete(&sink.parts[0]))
         gx_sink_finish(&sink, &sink.parts[0], 42);
     return effect;
@@ -114,6 +135,41 @@ static void any_rows_in_any_order_rebuild_the_bytes(void **state)
         assert_true(rebuilt > 0);
         assert_memory_equal(staging, bytes, BYTES);
     }
+}
+
+static void shards_that_lie_in_their_place_already_rebuild_the_bytes(void **state)
+{
+    in_room = true;
+    room_count = 0;
+    any_rows_in_any_order_rebuild_the_bytes(state);
+    in_room = false;
+    assert_true(room_count > BYTES / SHARD);
+}
+
+static void a_shard_without_a_place_of_its_own_gets_none(void **state)
+{
+    struct gx_part *part = &sink.parts[0];
+    struct gx_header header = {.k = (uint8_t)gx_layout_k(&part->layout, 0), .payload_bytes = SHARD};
+
+    (void)state;
+    assert_ptr_equal(gx_part_room(part, &header), staging);
+    place(0, 255); /* lies in slot 0 */
+    assert_null(gx_part_room(part, &header));
+    header.shard = 254;
+    assert_ptr_equal(gx_part_room(part, &header), staging + SHARD);
+    header.shard = 255; /* is there */
+    assert_null(gx_part_room(part, &header));
+    header.shard = 1;
+    header.block = part->layout.block_count;
+    assert_null(gx_part_room(part, &header));
+    header.block = 0;
+    header.payload_bytes--;
+    assert_null(gx_part_room(part, &header));
+    header.payload_bytes++;
+    for (uint32_t row = 1; row < header.k; row++)
+        place(0, row);
+    header.shard = 0; /* of a block that is whole */
+    assert_null(gx_part_room(part, &header));
 }
 
 static void parity_gives_way_to_the_data_in_whose_place_it_waits(void **state)
@@ -306,6 +362,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(data_alone_is_held_and_decodes_nothing),
         TEST(any_rows_in_any_order_rebuild_the_bytes),
+        TEST(shards_that_lie_in_their_place_already_rebuild_the_bytes),
+        TEST(a_shard_without_a_place_of_its_own_gets_none),
         TEST(parity_gives_way_to_the_data_in_whose_place_it_waits),
         TEST(parity_that_was_asked_for_is_told_from_parity_in_advance),
         TEST(second_arrival_of_a_row_changes_nothing),
