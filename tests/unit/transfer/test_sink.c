@@ -55,7 +55,7 @@ static int teardown(void **state)
 
 static uint32_t last_rebuilt;
 static uint8_t flags; /* of what is placed */
-static bool in_room; /* shards come to lie in their gx_part_room() where they have one */
+static bool in_room;  /* shards come to lie in their gx_part_room() where they have one */
 static uint32_t room_count;
 
 /* Bytes of a packet that was not authentic, then those that are. */
