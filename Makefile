@@ -178,6 +178,7 @@ SIM_BIN := $(foreach f,$(filter $(MAINS),$(SIM_SRC)),$(B)/bin/$(call sim_name,$(
 BLAS := -lopenblas -fopenmp
 $(B)/bin/gx-train: EXTRA_LIBS := $(BLAS) $(CUDA_LIBS)
 $(patsubst %.c,$(B)/obj/%.o,$(TRAIN_SRC)): PART_FLAGS := -fopenmp $(if $(CUDA_LIB),-DGX_CUDA)
+$(B)/obj/trainer/main.o: $(B)/.cuda
 $(patsubst %.c,$(B)/obj/%.o,$(CUDA_TWIN)): PART_FLAGS := -isystem $(CUDA_ROOT)/include
 $(call obj,$(GX_SRC)): PART_FLAGS := -fPIC
 $(patsubst %.c,$(B)/obj/%.o,$(DPDK_SRC)): PART_FLAGS := $(DPDK_CFLAGS)
@@ -271,6 +272,9 @@ FILES = $(SRC) $(HELP_SRC) $(CUDA_CU) $(SIMT_SRC) $(SIMT_CXX) $(SIMT_CU)
 $(B)/.files: FORCE
 	@mkdir -p $(B)
 	@echo '$(FILES)' | cmp -s - $@ || echo '$(FILES)' > $@
+$(B)/.cuda: FORCE
+	@mkdir -p $(B)
+	@echo '$(CUDA_LIB)' | cmp -s - $@ || echo '$(CUDA_LIB)' > $@
 $(B)/.mpi: FORCE
 	@mkdir -p $(B)
 	@readlink -f '$(HAVE_MPI)' | cmp -s - $@ || readlink -f '$(HAVE_MPI)' > $@

@@ -79,6 +79,9 @@ static json_t *sites_json(const struct gx_snapshot *s, const struct gx_trace *tr
         json_object_set_new(site, "own", json_boolean(own));
         put_seconds(site, "held_here_seconds", trace && !own ? trace->came_ns[i] : 0, start_ns);
         put_seconds(site, "holds_ours_seconds", trace && !own ? trace->went_ns[i] : 0, start_ns);
+        bool helped = trace && trace->helped_ns[i] && trace->helper[i] < s->file.site_count;
+        gx_json_text(site, "helper", helped ? s->file.site_names[trace->helper[i]] : NULL);
+        put_seconds(site, "helped_seconds", helped ? trace->helped_ns[i] : 0, start_ns);
         if (d) {
             const struct why_row *row = why_row(d->why[i]);
             gx_json_text(site, "why", row->name);
@@ -279,6 +282,12 @@ static void cell_seconds(struct gx_table *table, const json_t *value)
 /* A site has its own contribution from the start. */
 static void cell_held(struct gx_table *table, const json_t *site, const char *key)
 {
+    const json_t *helper = json_object_get(site, "helper"), *held = json_object_get(site, key);
+
+    if (strcmp(key, "held_here_seconds") == 0 && json_is_string(helper) && json_is_number(held)) {
+        gx_table_cell(table, "%.3f s, with %s", json_number_value(held), json_string_value(helper));
+        return;
+    }
     if (json_is_true(json_object_get(site, "own")))
         gx_table_cell(table, "own");
     else

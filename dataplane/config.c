@@ -1,6 +1,5 @@
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <cyaml/cyaml.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,15 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config_file.h"
-#include "units.h"
-#include "wire/header.h"
+#include "config_value.h"
 
 #define FILE_BYTES_MAX (1u << 20)
-#define MEMORY_BYTES_MIN (1ull << 20)
-#define REWIND_NS_MAX (365 * GX_DEADLINE_NS_MAX)
-#define MTU_MIN 576
-#define MTU_MAX 9000
 
 struct raw_site {
     char *name, *address;
@@ -28,17 +21,6 @@ struct raw {
     char *values[GX_KEY_COUNT]; /* those outside sites[] */
     struct raw_site *sites;
     unsigned sites_count;
-};
-
-struct endpoint {
-    int family;
-    uint16_t port;
-    uint8_t host[16];
-};
-
-struct loader {
-    struct gx_config_file *file;
-    struct gx_config *config;
 };
 
 /* ---- second pass: libcyaml ---- */
@@ -98,299 +80,27 @@ static void schema_init(struct schema *s)
 
 static const cyaml_config_t cyaml_config = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
 
-/* ---- meaning ---- */
+/* ---- what holds between values ---- */
 
-static bool name_valid(const char *name)
-{
-    size_t length =
-        strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-
-    return length > 0 && name[length] == '\0' && length < GX_NAME_MAX;
-}
-
-static int set_name(struct loader *l, unsigned line, const char *key, const char *text, char *out)
-{
-    if (!name_valid(text))
-        return gx_config_fail(l->file, line, "%s: '%s' is not a name: 1 to %d of A-Z a-z 0-9 . _ -",
-                              key, text, GX_NAME_MAX - 1);
-    strcpy(out, text);
-    return 0;
-}
-
-/* host:port or [v6]:port, both numeric. */
-static int endpoint_parse(const char *text, struct endpoint *out)
-{
-    char host[GX_CONFIG_ADDRESS_MAX], *end;
-    const char *colon = strrchr(text, ':');
-
-    memset(out, 0, sizeof(*out));
-    if (!colon || strlen(text) >= sizeof(host) || colon[1] < '0' || colon[1] > '9')
-        return -EINVAL;
-    unsigned long port = strtoul(colon + 1, &end, 10);
-    if (*end != '\0' || port == 0 || port > UINT16_MAX)
-        return -EINVAL;
-    size_t length = (size_t)(colon - text);
-    out->port = (uint16_t)port;
-    out->family = AF_INET;
-    if (text[0] == '[') {
-        if (length < 2 || text[length - 1] != ']')
-            return -EINVAL;
-        out->family = AF_INET6;
-        text++;
-        length -= 2;
-    }
-    memcpy(host, text, length);
-    host[length] = '\0';
-    return inet_pton(out->family, host, out->host) == 1 ? 0 : -EINVAL;
-}
-
-static bool endpoint_any(const struct endpoint *e)
-{
-    static const uint8_t zeros[16];
-
-    return memcmp(e->host, zeros, sizeof(zeros)) == 0;
-}
-
-static int set_address(struct loader *l, unsigned line, const char *key, const char *text,
-                       char *out)
-{
-    struct endpoint endpoint;
-
-    if (endpoint_parse(text, &endpoint) != 0)
-        return gx_config_fail(l->file, line,
-                              "%s: '%s' is not a numeric address with a port: \"10.0.0.1:7440\" or "
-                              "\"[2001:db8::1]:7440\"",
-                              key, text);
-    strcpy(out, text);
-    return 0;
-}
-
-/* "10.0.0.1/24", or without the prefix "10.0.0.1". Returns the IP version's family, 0: neither. */
-static int host_family(const char *text, bool prefix)
-{
-    char host[GX_CONFIG_ADDRESS_MAX], *end;
-    const char *slash = strchr(text, '/');
-    size_t length = slash ? (size_t)(slash - text) : strlen(text);
-    uint8_t bytes[16];
-    int family;
-    unsigned long bits;
-
-    if (length >= sizeof(host) || (slash != NULL) != prefix)
-        return 0;
-    memcpy(host, text, length);
-    host[length] = '\0';
-    family = strchr(host, ':') ? AF_INET6 : AF_INET;
-    if (inet_pton(family, host, bytes) != 1)
-        return 0;
-    if (!prefix)
-        return family;
-    bits = strtoul(slash + 1, &end, 10);
-    return slash[1] >= '0' && slash[1] <= '9' && !*end && bits > 0 &&
-                   bits <= (family == AF_INET ? 32 : 128)
-               ? family
-               : 0;
-}
-
-static int set_host(struct loader *l, enum gx_config_key key, const char *text, bool prefix,
-                    char *out)
-{
-    if (strlen(text) >= GX_CONFIG_ADDRESS_MAX || !host_family(text, prefix))
-        return gx_config_fail(l->file, l->file->lines[key], "%s: '%s' is not %s",
-                              gx_config_keys[key].path, text,
-                              prefix ? "a numeric address with the length of its network's prefix: "
-                                       "10.0.0.1/24 or \"2001:db8::1/64\""
-                                     : "a numeric address: 10.0.0.254");
-    strcpy(out, text);
-    return 0;
-}
-
-static int set_cpus(struct loader *l, const char *text, char *out)
-{
-    if (strlen(text) >= GX_CONFIG_ADDRESS_MAX || text[strspn(text, "0123456789,-")] ||
-        text[0] < '0' || text[0] > '9')
-        return gx_config_fail(l->file, l->file->lines[GX_KEY_lcores],
-                              "lcores: '%s' is not a list of CPUs: \"2\" or \"2,4-5\"", text);
-    strcpy(out, text);
-    return 0;
-}
-
-static int set_path(struct loader *l, enum gx_config_key key, const char *text, char *out,
-                    size_t out_bytes)
-{
-    if (strlen(text) >= out_bytes)
-        return gx_config_fail(l->file, l->file->lines[key],
-                              "%s: '%s' is %zu bytes long, at most %zu are possible",
-                              gx_config_keys[key].path, text, strlen(text), out_bytes - 1);
-    strcpy(out, text);
-    return 0;
-}
-
-static int set_rate(struct loader *l, enum gx_config_key key, const char *text, uint64_t *out)
-{
-    if (gx_units_rate(text, out) != 0)
-        return gx_config_fail(l->file, l->file->lines[key], "%s: '%s' is not %s",
-                              gx_config_keys[key].path, text, GX_UNITS_RATE);
-    if (*out == 0)
-        return gx_config_fail(l->file, l->file->lines[key], "%s: '%s' would send nothing: give %s",
-                              gx_config_keys[key].path, text, GX_UNITS_RATE);
-    return 0;
-}
-
-static int set_duration(struct loader *l, enum gx_config_key key, const char *text, uint64_t max_ns,
-                        uint64_t *out)
-{
-    if (gx_units_duration(text, out) != 0)
-        return gx_config_fail(l->file, l->file->lines[key], "%s: '%s' is not %s",
-                              gx_config_keys[key].path, text, GX_UNITS_DURATION);
-    if (*out == 0 || *out > max_ns)
-        return gx_config_fail(l->file, l->file->lines[key],
-                              "%s: '%s' is not above 0 and at most %lluh", gx_config_keys[key].path,
-                              text, (unsigned long long)(max_ns / 3600000000000));
-    return 0;
-}
-
-static int set_memory(struct loader *l, const char *text)
-{
-    uint64_t *out = &l->config->memory_bytes;
-
-    if (gx_units_bytes(text, out) != 0)
-        return gx_config_fail(l->file, l->file->lines[GX_KEY_memory], "memory: '%s' is not %s",
-                              text, GX_UNITS_BYTES);
-    if (*out < MEMORY_BYTES_MIN)
-        return gx_config_fail(
-            l->file, l->file->lines[GX_KEY_memory],
-            "memory: '%s' is too small for any run: give 1MiB at least, such as 2GiB", text);
-    return 0;
-}
-
-static int set_count(struct loader *l, enum gx_config_key key, const char *text, uint32_t min,
-                     uint32_t max, uint32_t *out)
-{
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
-
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < min || value > max)
-        return gx_config_fail(l->file, l->file->lines[key],
-                              "%s: '%s' is not a whole number from %u to %u",
-                              gx_config_keys[key].path, text, min, max);
-    *out = (uint32_t)value;
-    return 0;
-}
-
-static int set_workers(struct loader *l, const char *text)
-{
-    return set_count(l, GX_KEY_workers, text, 1, GX_WORKERS_MAX, &l->config->workers);
-}
-
-static int set_log_level(struct loader *l, const char *text)
-{
-    if (gx_log_level_parse(text, &l->config->log_level) == 0)
-        return 0;
-    return gx_config_fail(l->file, l->file->lines[GX_KEY_log_level],
-                          "log.level: '%s' is not error, warn, info or debug", text);
-}
-
-static int set_rate_control(struct loader *l, const char *text)
-{
-    l->config->rate_algorithm = gx_rate_find(text);
-    if (l->config->rate_algorithm)
-        return 0;
-    return gx_config_fail(l->file, l->file->lines[GX_KEY_rate_control],
-                          "rate_control: '%s' is none of path, fixed", text);
-}
-
-static int set_security(struct loader *l, const char *text)
-{
-    l->config->secure = strcmp(text, "psk") == 0;
-    if (l->config->secure || strcmp(text, "none") == 0)
-        return 0;
-    return gx_config_fail(l->file, l->file->lines[GX_KEY_security],
-                          "security: '%s' is neither psk nor none", text);
-}
-
-static int set_value(struct loader *l, enum gx_config_key key, const char *text)
+static int set_sites(struct gx_config_loader *l, const struct raw *raw)
 {
     struct gx_config *c = l->config;
-
-    switch (key) {
-    case GX_KEY_site:
-        return set_name(l, l->file->lines[key], "site", text, c->site);
-    case GX_KEY_port_udp:
-        return set_address(l, l->file->lines[key], "port.udp", text, c->port_udp);
-    case GX_KEY_port_device:
-        return set_path(l, key, text, c->port_device, sizeof(c->port_device));
-    case GX_KEY_port_address:
-        return set_host(l, key, text, true, c->port_address);
-    case GX_KEY_port_gateway:
-        return set_host(l, key, text, false, c->port_gateway);
-    case GX_KEY_port_udp_port:
-        return set_count(l, key, text, 1, UINT16_MAX, &c->port_udp_port);
-    case GX_KEY_lcores:
-        return set_cpus(l, text, c->lcores);
-    case GX_KEY_eal:
-        return set_path(l, key, text, c->eal, sizeof(c->eal));
-    case GX_KEY_socket:
-        return set_path(l, key, text, c->socket, sizeof(c->socket));
-    case GX_KEY_state:
-        return set_path(l, key, text, c->state, sizeof(c->state));
-    case GX_KEY_rate:
-        return set_rate(l, key, text, &c->rate_bps);
-    case GX_KEY_recv_rate:
-        return set_rate(l, key, text, &c->recv_rate_bps);
-    case GX_KEY_rate_control:
-        return set_rate_control(l, text);
-    case GX_KEY_loss_floor:
-        return set_count(l, key, text, 0, 50, &c->loss_floor_percent);
-    case GX_KEY_memory:
-        return set_memory(l, text);
-    case GX_KEY_mtu:
-        return set_count(l, key, text, MTU_MIN, MTU_MAX, &c->mtu);
-    case GX_KEY_workers:
-        return set_workers(l, text);
-    case GX_KEY_deadline:
-        return set_duration(l, key, text, GX_DEADLINE_NS_MAX, &c->deadline_ns);
-    case GX_KEY_fetch_wait:
-        return set_duration(l, key, text, GX_DEADLINE_NS_MAX, &c->fetch_wait_ns);
-    case GX_KEY_rewind_after:
-        return set_duration(l, key, text, REWIND_NS_MAX, &c->rewind_after_ns);
-    case GX_KEY_start_sites:
-        return set_count(l, key, text, 1, c->site_count, &c->start_sites);
-    case GX_KEY_min_sites:
-        return set_count(l, key, text, 1, c->site_count, &c->min_sites);
-    case GX_KEY_keep_rounds:
-        return set_count(l, key, text, 1, 2, &c->keep_rounds);
-    case GX_KEY_log_level:
-        return set_log_level(l, text);
-    case GX_KEY_security:
-        return set_security(l, text);
-    case GX_KEY_key:
-        return set_path(l, key, text, c->key, sizeof(c->key));
-    case GX_KEY_sites_name:
-    case GX_KEY_sites_address:
-    case GX_KEY_COUNT:
-        break;
-    }
-    return 0;
-}
-
-static int set_sites(struct loader *l, const struct raw *raw)
-{
-    struct gx_config *c = l->config;
-    struct endpoint endpoints[GX_SITES_MAX];
+    struct gx_endpoint endpoints[GX_SITES_MAX];
     char key[32];
 
     c->site_count = raw->sites_count;
     for (unsigned i = 0; i < c->site_count; i++) {
         const unsigned *lines = l->file->site_lines[i];
         snprintf(key, sizeof(key), "sites[%u].name", i);
-        int rc = set_name(l, lines[0], key, raw->sites[i].name, c->sites[i].name);
+        int rc = gx_config_name_set(l, lines[0], key, raw->sites[i].name, c->sites[i].name);
         snprintf(key, sizeof(key), "sites[%u].address", i);
         if (rc == 0)
-            rc = set_address(l, lines[1], key, raw->sites[i].address, c->sites[i].address);
+            rc =
+                gx_config_address_set(l, lines[1], key, raw->sites[i].address, c->sites[i].address);
         if (rc != 0)
             return rc;
-        endpoint_parse(c->sites[i].address, &endpoints[i]);
-        if (endpoint_any(&endpoints[i]))
+        gx_endpoint_parse(c->sites[i].address, &endpoints[i]);
+        if (gx_endpoint_any(&endpoints[i]))
             return gx_config_fail(l->file, lines[1],
                                   "%s: '%s' cannot be dialled: give the address that peers see",
                                   key, c->sites[i].address);
@@ -412,7 +122,7 @@ static int set_sites(struct loader *l, const struct raw *raw)
 }
 
 /* Everything that a key's absence stands for, then what must hold between keys. */
-static int set_derived(struct loader *l)
+static int set_derived(struct gx_config_loader *l)
 {
     struct gx_config *c = l->config;
 
@@ -440,13 +150,13 @@ static int set_derived(struct loader *l)
 }
 
 /* What belongs to a device stands with a device, and a device has what it needs. Gives the port's IP version. */
-static int set_port(struct loader *l, int *family)
+static int set_port(struct gx_config_loader *l, int *family)
 {
     static const enum gx_config_key with_device[] = {
         GX_KEY_port_address, GX_KEY_port_gateway, GX_KEY_port_udp_port, GX_KEY_lcores, GX_KEY_eal};
     const struct gx_config *c = l->config;
     const unsigned *lines = l->file->lines;
-    struct endpoint port;
+    struct gx_endpoint port;
 
     if (!c->port_device[0]) {
         for (size_t i = 0; i < sizeof(with_device) / sizeof(with_device[0]); i++)
@@ -454,7 +164,7 @@ static int set_port(struct loader *l, int *family)
                 return gx_config_fail(l->file, lines[with_device[i]],
                                       "%s: belongs to port.device, which is not given",
                                       gx_config_keys[with_device[i]].path);
-        endpoint_parse(c->port_udp, &port);
+        gx_endpoint_parse(c->port_udp, &port);
         *family = port.family;
         return 0;
     }
@@ -466,8 +176,8 @@ static int set_port(struct loader *l, int *family)
         return gx_config_fail(l->file, lines[GX_KEY_port_device],
                               "port.address is missing: port.device needs an address of its own, "
                               "such as 10.0.0.1/24");
-    *family = host_family(c->port_address, true);
-    if (c->port_gateway[0] && host_family(c->port_gateway, false) != *family)
+    *family = gx_config_host_family(c->port_address, true);
+    if (c->port_gateway[0] && gx_config_host_family(c->port_gateway, false) != *family)
         return gx_config_fail(l->file, lines[GX_KEY_port_gateway],
                               "port.gateway: '%s' is of another IP version than port.address '%s'",
                               c->port_gateway, c->port_address);
@@ -475,12 +185,13 @@ static int set_port(struct loader *l, int *family)
 }
 
 /* Worker w is at port + w. */
-static int set_lanes(struct loader *l, const char *key, unsigned line, const char *address)
+static int set_lanes(struct gx_config_loader *l, const char *key, unsigned line,
+                     const char *address)
 {
     const struct gx_config *c = l->config;
-    struct endpoint endpoint;
+    struct gx_endpoint endpoint;
 
-    endpoint_parse(address, &endpoint);
+    gx_endpoint_parse(address, &endpoint);
     if (endpoint.port + c->workers - 1 <= UINT16_MAX)
         return 0;
     return gx_config_fail(
@@ -491,18 +202,18 @@ static int set_lanes(struct loader *l, const char *key, unsigned line, const cha
 }
 
 /* Sites at one address need ports apart from one another. */
-static int set_site_lanes(struct loader *l, unsigned i)
+static int set_site_lanes(struct gx_config_loader *l, unsigned i)
 {
     const struct gx_config *c = l->config;
-    struct endpoint a, b;
+    struct gx_endpoint a, b;
     char key[32];
     int rc;
 
     snprintf(key, sizeof(key), "sites[%u].address", i);
     rc = set_lanes(l, key, l->file->site_lines[i][1], c->sites[i].address);
-    endpoint_parse(c->sites[i].address, &a);
+    gx_endpoint_parse(c->sites[i].address, &a);
     for (unsigned j = 0; rc == 0 && j < i; j++) {
-        endpoint_parse(c->sites[j].address, &b);
+        gx_endpoint_parse(c->sites[j].address, &b);
         if (a.family == b.family && memcmp(a.host, b.host, sizeof(a.host)) == 0 &&
             (unsigned)abs(a.port - b.port) < c->workers)
             rc = gx_config_fail(l->file, l->file->site_lines[i][1],
@@ -514,10 +225,10 @@ static int set_site_lanes(struct loader *l, unsigned i)
     return rc;
 }
 
-static int set_self(struct loader *l)
+static int set_self(struct gx_config_loader *l)
 {
     struct gx_config *c = l->config;
-    struct endpoint own;
+    struct gx_endpoint own;
     int family = 0, rc = set_port(l, &family);
     char names[GX_SITES_MAX * (GX_NAME_MAX + 2)] = "";
 
@@ -533,7 +244,7 @@ static int set_self(struct loader *l)
         return gx_config_fail(l->file, l->file->lines[GX_KEY_site],
                               "site: '%s' is not in `sites`, which has %s", c->site, names);
     for (unsigned i = 0; i < c->site_count; i++) {
-        endpoint_parse(c->sites[i].address, &own);
+        gx_endpoint_parse(c->sites[i].address, &own);
         if (own.family != family)
             return gx_config_fail(
                 l->file, l->file->site_lines[i][1],
@@ -549,7 +260,7 @@ static int set_self(struct loader *l)
     return rc;
 }
 
-static int set_all(struct loader *l, const struct raw *raw)
+static int set_all(struct gx_config_loader *l, const struct raw *raw)
 {
     int rc = set_sites(l, raw);
 
@@ -559,14 +270,14 @@ static int set_all(struct loader *l, const struct raw *raw)
         if (!text && !gx_config_keys[key].derived)
             text = gx_config_keys[key].text;
         if (text)
-            rc = set_value(l, (enum gx_config_key)key, text);
+            rc = gx_config_value_set(l, (enum gx_config_key)key, text);
     }
     if (rc == 0)
         rc = set_derived(l);
     return rc == 0 ? set_self(l) : rc;
 }
 
-static int load_values(struct loader *l)
+static int load_values(struct gx_config_loader *l)
 {
     struct schema *schema = malloc(sizeof(*schema));
     struct raw *raw = NULL;
@@ -614,7 +325,7 @@ static int read_file(struct gx_config_file *file)
 int gx_config_load(const char *path, struct gx_config *config, char *error, size_t error_bytes)
 {
     struct gx_config_file file = {.path = path, .error = error, .error_bytes = error_bytes};
-    struct loader loader = {.file = &file, .config = config};
+    struct gx_config_loader loader = {.file = &file, .config = config};
     int rc;
 
     error[0] = '\0';

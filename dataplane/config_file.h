@@ -1,4 +1,4 @@
-/* gx_config_file: a config file while it is loaded; private to config.c and config_shape.c.
+/* gx_config_file: a config file while it is loaded; private to config.c, config_shape.c and config_value.c.
  *
  * The file is walked twice. libcyaml's errors carry neither the line nor what would be right, so libyaml's tree is
  * checked first: unknown and repeated keys, wrong shapes, and the line of every value for the checks of meaning.

@@ -252,6 +252,7 @@ int gx_core_rewind(struct gx_core *core, const char *run, uint64_t now)
 
 void gx_core_set_rate(struct gx_core *core, uint64_t rate_bps, uint64_t recv_rate_bps, uint64_t now)
 {
+    core->exchange->config.links.recv_rate_bps = recv_rate_bps;
     gx_lanes_set_rate(core->lanes, rate_bps, recv_rate_bps, now);
 }
 

@@ -26,13 +26,15 @@
 struct gx_core_config {
     struct gx_links_config links; /* `counters`: one block per worker */
     struct gx_addr lane_addrs[GX_WORKERS_MAX - 1][GX_SITES_MAX]; /* of lanes 1, 2, … */
-    uint64_t deadline_ns;         /* from a round's first offer to its decision at the latest */
-    uint64_t fetch_wait_ns;       /* how long a decision is held for a site that fetches */
-    uint64_t rewind_after_ns;     /* R10 */
-    uint32_t start_sites;         /* round 1 waits for so many present sites */
-    uint32_t min_sites;           /* fewer contributions make a void record */
-    uint32_t keep_rounds;         /* R9: at most 2 */
-    uint64_t memory_bytes;        /* for arenas and staging together */
+    uint64_t deadline_ns;     /* from a round's first offer to its decision at the latest */
+    uint64_t fetch_wait_ns;   /* how long a decision is held for a site that fetches */
+    uint64_t rewind_after_ns; /* R10 */
+    uint32_t start_sites;     /* round 1 waits for so many present sites */
+    uint32_t min_sites;       /* fewer contributions make a void record */
+    uint32_t keep_rounds;     /* R9: at most 2 */
+    uint64_t memory_bytes;    /* for arenas and staging together */
+    bool
+        owners_only; /* no second holder for a slow path, only for an owner that is gone: to measure the difference */
     struct gx_counters *counters; /* the same as links.counters */
     struct gx_view *view;
 };

@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sodium.h> /* sodium_init() */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
@@ -110,6 +111,10 @@ int main(int argc, char **argv)
     if (check) {
         printf("%s: ok\n", path);
         return EXIT_SUCCESS;
+    }
+    if (sodium_init() < 0) { /* the CPU's best kernels, else BLAKE2b would be plain C */
+        fprintf(stderr, "gxd: libsodium found no source of random numbers (getrandom(2))\n");
+        return EXIT_FAILURE;
     }
     gx_notify_init(&gxd.notify);
     ret = signals_open(&gxd);

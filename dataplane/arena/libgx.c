@@ -1,26 +1,20 @@
 /* libgx: the arena's owner. It survives gxd: what a new gxd must be told after a restart, the last published states
  * and the pending offers, is remembered here and not in shared memory, where a broken gxd could spoil it. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "arena/connect.h"
+#include "arena/memfd.h"
 #include "arena/ring.h"
 #include "arena.h"
 #include "gx.h"
-
-#define HUGE_PAGE_BYTES (2ull << 20)
-#ifndef MFD_HUGE_2MB
-#define MFD_HUGE_2MB (21u << 26) /* linux/memfd.h, which glibc 2.36 does not include */
-#endif
 
 struct fragment {
     bool published;
@@ -36,12 +30,12 @@ struct gx {
     char path[108];
     char error[GX_CONNECT_TEXT_MAX];
     int socket; /* -1: not connected */
-    int memfd, wake_gxd, wake_self, epoll;
+    int wake_gxd, wake_self, epoll;
     bool registered, gone;
     struct gx_attach_request request;
     struct gx_attach_reply reply;
     struct gx_arena_layout layout;
-    uint8_t *base;
+    struct gx_memfd arena;
     struct gx_ring_end commands, events;
     struct fragment fragments[GX_FRAGMENTS_MAX];
 };
@@ -62,7 +56,7 @@ static int fail(struct gx *gx, int error, const char *what)
 
 static struct gx_arena_header *header_of(const struct gx *gx)
 {
-    return (struct gx_arena_header *)(void *)gx->base;
+    return (struct gx_arena_header *)(void *)gx->arena.base;
 }
 
 /* ---- connection ---- */
@@ -111,7 +105,7 @@ int gx_attach(const char *socket_path, struct gx **out)
     *out = gx;
     if (!gx)
         return -ENOMEM;
-    gx->socket = gx->memfd = gx->wake_gxd = gx->wake_self = gx->epoll = -1;
+    gx->socket = gx->arena.fd = gx->wake_gxd = gx->wake_self = gx->epoll = -1;
     if (strlen(socket_path) >= sizeof(gx->path))
         return gx_connect(socket_path, &gx->socket, gx->error); /* says what is wrong */
     strcpy(gx->path, socket_path);
@@ -124,10 +118,7 @@ void gx_detach(struct gx *gx)
     if (!gx)
         return;
     disconnect(gx);
-    if (gx->base)
-        munmap(gx->base, gx->request.arena_bytes);
-    if (gx->memfd >= 0)
-        close(gx->memfd);
+    gx_memfd_close(&gx->arena);
     if (gx->wake_gxd >= 0)
         close(gx->wake_gxd);
     if (gx->wake_self >= 0)
@@ -139,56 +130,17 @@ void gx_detach(struct gx *gx)
 
 /* ---- arena ---- */
 
-static uint64_t huge_pages_free(void)
-{
-    FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
-    unsigned long long count = 0;
-
-    if (!file)
-        return 0;
-    if (fscanf(file, "%llu", &count) != 1)
-        count = 0;
-    fclose(file);
-    return count;
-}
-
-/* Maps a memfd of `bytes`, made with `flags`. The mapping reserves huge pages, so a lack of them shows here. */
-static int arena_map(struct gx *gx, uint64_t bytes, unsigned flags)
-{
-    int fd = memfd_create("gx-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
-    void *base = MAP_FAILED;
-    int ret;
-
-    if (fd >= 0 && ftruncate(fd, (off_t)bytes) == 0 &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-        base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (base == MAP_FAILED) {
-        ret = -errno;
-        if (fd >= 0)
-            close(fd);
-        return ret;
-    }
-    gx->memfd = fd;
-    gx->base = base;
-    gx->request.arena_bytes = bytes;
-    return 0;
-}
-
 static int arena_create(struct gx *gx)
 {
-    uint64_t huge = (gx->layout.bytes + HUGE_PAGE_BYTES - 1) & ~(HUGE_PAGE_BYTES - 1);
     struct gx_arena_header *header;
-    int ret = -ENOMEM;
+    int ret = gx_memfd_open(&gx->arena, gx->layout.bytes);
 
-    if (huge_pages_free() >= huge / HUGE_PAGE_BYTES)
-        ret = arena_map(gx, huge, MFD_HUGETLB | MFD_HUGE_2MB);
-    if (ret)
-        ret = arena_map(gx, gx->layout.bytes, 0);
     if (ret) {
         snprintf(gx->error, sizeof(gx->error), "cannot make an arena of %llu bytes: %s",
                  (unsigned long long)gx->layout.bytes, strerror(-ret));
         return ret;
     }
+    gx->request.arena_bytes = gx->arena.bytes;
     header = header_of(gx);
     header->magic = GX_ARENA_MAGIC;
     header->fragment_count = gx->layout.fragment_count;
@@ -198,16 +150,6 @@ static int arena_create(struct gx *gx)
     return 0;
 }
 
-static void arena_destroy(struct gx *gx)
-{
-    if (gx->base)
-        munmap(gx->base, gx->request.arena_bytes);
-    if (gx->memfd >= 0)
-        close(gx->memfd);
-    gx->base = NULL;
-    gx->memfd = -1;
-}
-
 static void rings_reset(struct gx *gx)
 {
     struct gx_arena_header *header = header_of(gx);
@@ -215,9 +157,9 @@ static void rings_reset(struct gx *gx)
 
     header->commands.head = header->commands.tail = 0;
     header->events.head = header->events.tail = 0;
-    gx_ring_produce(&gx->commands, &header->commands, gx->base + gx->layout.commands,
+    gx_ring_produce(&gx->commands, &header->commands, gx->arena.base + gx->layout.commands,
                     sizeof(struct gx_command));
-    gx_ring_consume(&gx->events, &header->events, gx->base + gx->layout.events,
+    gx_ring_consume(&gx->events, &header->events, gx->arena.base + gx->layout.events,
                     sizeof(struct gx_event));
     eventfd_read(gx->wake_self, &count);
 }
@@ -245,7 +187,7 @@ static int request_make(struct gx *gx, const struct gx_schema *schema)
 
 static int handshake(struct gx *gx)
 {
-    const int descriptors[3] = {gx->memfd, gx->wake_gxd, gx->wake_self};
+    const int descriptors[3] = {gx->arena.fd, gx->wake_gxd, gx->wake_self};
     int ret;
 
     rings_reset(gx);
@@ -275,7 +217,7 @@ int gx_register(struct gx *gx, const struct gx_schema *schema)
     if (!ret)
         ret = handshake(gx);
     if (ret) {
-        arena_destroy(gx);
+        gx_memfd_close(&gx->arena);
         return ret;
     }
     gx->registered = true;
@@ -301,13 +243,13 @@ const char *gx_site_name(const struct gx *gx, uint32_t site)
 
 static uint8_t *area(const struct gx *gx, uint32_t fragment, uint64_t offset)
 {
-    return fragment < gx->layout.fragment_count && gx->base ? gx->base + offset : NULL;
+    return fragment < gx->layout.fragment_count && gx->arena.base ? gx->arena.base + offset : NULL;
 }
 
 void *gx_arena(struct gx *gx, uint64_t *bytes)
 {
-    *bytes = gx->base ? gx->request.arena_bytes : 0;
-    return gx->base;
+    *bytes = gx->arena.bytes;
+    return gx->arena.base;
 }
 
 float *gx_theta(struct gx *gx, uint32_t fragment)
@@ -333,13 +275,13 @@ void *gx_contribution(struct gx *gx, uint32_t fragment, uint64_t round)
 {
     uint32_t slot = (uint32_t)(round & 1);
 
-    if (fragment >= gx->layout.fragment_count || !gx->base)
+    if (fragment >= gx->layout.fragment_count || !gx->arena.base)
         return NULL;
     /* A gxd that is gone sends nothing any more, whatever it left here. */
     if (!gx->gone &&
         __atomic_load_n(&header_of(gx)->contribution_busy[fragment][slot], __ATOMIC_ACQUIRE))
         return NULL;
-    return gx->base + gx->layout.fragments[fragment].contribution[slot];
+    return gx->arena.base + gx->layout.fragments[fragment].contribution[slot];
 }
 
 static bool state_open(const struct gx *gx, uint32_t fragment)
@@ -350,7 +292,7 @@ static bool state_open(const struct gx *gx, uint32_t fragment)
 /* The sequence lock's writer side: Linux, Documentation/locking/seqlock.rst. */
 void gx_state_begin(struct gx *gx, uint32_t fragment)
 {
-    if (fragment >= gx->layout.fragment_count || !gx->base || state_open(gx, fragment))
+    if (fragment >= gx->layout.fragment_count || !gx->arena.base || state_open(gx, fragment))
         return;
     __atomic_add_fetch(&header_of(gx)->state_sequence[fragment], 1, __ATOMIC_RELAXED);
     /* No write to the state may be seen before the sequence is odd. */

@@ -230,6 +230,28 @@ void gx_coordinator_restarted(struct gx_coordinator *c, uint32_t site)
 
 /* ---- STATUS ---- */
 
+/* Members of the last record that the site holds. What it held for the open round it keeps: so the record and its holders
+ * are told at once, before the site has heard of it itself. */
+static uint16_t kept_of(const struct gx_coordinator_fragment *f, const struct gx_report *r,
+                        uint32_t site)
+{
+    const struct gx_record *last = &f->records[0];
+    uint16_t kept = 0;
+    if (r->decided == f->decided)
+        return (uint16_t)r->kept;
+    if (f->record_count == 0 || last->round != f->decided || r->decided + 1 != f->decided)
+        return 0;
+    for (uint32_t i = 0; i < GX_SITES_MAX; i++) {
+        bool own = i == site && r->flags & GX_REPORT_OFFER && r->offer_round == last->round &&
+                   gx_digest_equal(&r->offer_digest, &last->digests[i]);
+        bool held = r->held_round == last->round && r->held >> i & 1 &&
+                    gx_digest_equal(&r->held_digests[i], &last->digests[i]);
+        if (last->members >> i & 1 && (own || held))
+            kept |= (uint16_t)(1u << i);
+    }
+    return kept;
+}
+
 static void status_fill(const struct gx_coordinator *c, const struct gx_coordinator_run *run,
                         uint32_t index, uint32_t site, struct gx_status *s)
 {
@@ -272,10 +294,8 @@ static void status_fill(const struct gx_coordinator *c, const struct gx_coordina
                        !(r->flags & GX_REPORT_FETCHING && r->fetch_round < f->decided);
         if (r->reduced >= f->decided || fetches)
             s->reduced |= 1u << i;
-        if (r->decided == f->decided && r->kept) {
-            s->keepers |= 1u << i;
-            s->kept[i] = (uint16_t)r->kept;
-        }
+        s->kept[i] = kept_of(f, r, i);
+        s->keepers |= (s->kept[i] ? 1u : 0u) << i;
     }
     s->record_count = (uint8_t)f->record_count;
     memcpy(s->records, f->records, sizeof(s->records));

@@ -2,7 +2,8 @@
  * acknowledgements. Out: sends for links, events, journal entries, notes.
  *
  * Files     exchange.c glue and messages; site.c the site's state machine; serve.c what this site sends to others;
- *           receive.c what it takes from them; fetch.c a site that is behind; jobs.c hashing, reducing, copying in slices;
+ *           receive.c what it takes from them; holder.c whom it asks
+ *           for what an owner does not deliver; fetch.c a site that is behind; jobs.c hashing, reducing, copying in slices;
  *           coordinator.c decisions, at the first site only; view.c, trace.c, explain.c what gxctl sees.
  */
 #ifndef GX_EXCHANGE_EXCHANGE_H
@@ -73,6 +74,9 @@ void gx_trace_came(struct gx_exchange *ex, const struct gx_run *run, const struc
                    uint64_t round, uint32_t owner, uint64_t now);
 void gx_trace_went(struct gx_exchange *ex, const struct gx_run *run, const struct gx_fragment *f,
                    uint64_t round, uint32_t peer, uint64_t now);
+/* `helper` helps with the contribution of `owner`. */
+void gx_trace_helped(struct gx_exchange *ex, const struct gx_run *run, const struct gx_fragment *f,
+                     uint64_t round, uint32_t owner, uint32_t helper, uint64_t now);
 void gx_trace_record(struct gx_exchange *ex, const struct gx_run *run, const struct gx_fragment *f,
                      const struct gx_record *record, uint64_t now);
 
@@ -93,6 +97,9 @@ void gx_site_adopt(struct gx_exchange *ex, struct gx_run *run, struct gx_fragmen
 /* The reduction or the void round is done: tells the trainer. */
 void gx_site_complete(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                       const struct gx_record *record, uint64_t now);
+/* This member's contribution to the record is held here. */
+bool gx_site_member_here(struct gx_run *run, struct gx_fragment *f, const struct gx_record *record,
+                         uint32_t site);
 /* The own contribution was hashed. */
 void gx_site_hashed(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                     struct gx_own *own, const struct gx_digest *digest, bool finite, uint64_t now);
@@ -117,6 +124,21 @@ enum gx_answer gx_receive_open(struct gx_exchange *ex, uint32_t peer, const stru
 void gx_receive_sink(struct gx_exchange *ex, struct gx_sink *sink, uint64_t now);
 /* Frees the slot unless something still reads it. */
 bool gx_receive_slot_free(struct gx_exchange *ex, struct gx_run *run, struct gx_slot *slot);
+
+/* holder.c */
+/* How fast the contributions come that are on their way. */
+void gx_holder_look(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                    uint64_t now);
+/* The last record's contributions are not all here: asks another holder where an owner is gone or its path is slow. */
+void gx_holder_ask(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint64_t now);
+/* `peer` may open the owner's contribution: it was asked for it. */
+bool gx_holder_asked(const struct gx_slot *slot, uint64_t round, uint32_t peer);
+/* The slot is opened, `again` for the same bytes; `peer` joins those that fill it. */
+void gx_holder_opened(struct gx_slot *slot, bool again, uint64_t now);
+void gx_holder_joined(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                      struct gx_slot *slot, uint32_t peer, uint64_t now);
+/* All was there, but other bytes than were opened. */
+void gx_holder_spoiled(struct gx_fragment *f, struct gx_slot *slot);
 
 /* fetch.c */
 void gx_fetch_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,

@@ -77,13 +77,12 @@ static enum gx_answer may_replace(const struct gx_fragment *f, const struct gx_s
 static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *run,
                                         struct gx_fragment *f, uint32_t peer,
                                         const struct gx_open *open, struct gx_sink **sink,
-                                        enum gx_reason *reason)
+                                        enum gx_reason *reason, uint64_t now)
 {
     uint64_t round = open->key.round, fin = finished(f);
     uint32_t owner = open->key.owner;
-    bool asked = f->want == GX_WANT_CONTRIBUTION && f->want_source == peer &&
-                 f->want_owner == owner && f->want_round == round;
-    if (owner == run->self || owner >= run->site_count || (peer != owner && !asked) || round <= fin)
+    if (owner == run->self || owner >= run->site_count || round <= fin ||
+        (peer != owner && !gx_holder_asked(&f->slots[round & 1][owner], round, peer)))
         return GX_ANSWER_NOT_NEEDED;
     if (round > fin + 2 || round > f->decided + 2)
         return GX_ANSWER_NOT_READY;
@@ -96,14 +95,18 @@ static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *r
     struct gx_slot *slot = &f->slots[round & 1][owner];
     struct gx_sink *s = &slot->sink;
     bool here = s->state == GX_SINK_OPEN || s->state == GX_SINK_HELD || s->state == GX_SINK_BAD;
+    bool again =
+        gx_key_equal(&s->open.key, &open->key) && gx_digest_equal(&s->open.digest, &open->digest);
     if (here && gx_key_equal(&s->open.key, &open->key)) {
         enum gx_answer answer;
-        if (gx_digest_equal(&s->open.digest, &open->digest) && s->state != GX_SINK_BAD) {
+        if (again && s->state != GX_SINK_BAD) {
             *sink = s;
             if (s->state == GX_SINK_HELD)
                 return GX_ANSWER_HELD;
-            if (s->open.parts == open->parts)
+            if (s->open.parts == open->parts) {
+                gx_holder_joined(ex, run, f, slot, peer, now);
                 return GX_ANSWER_OPEN;
+            }
             if (!feeder_gone(ex, f, s, peer))
                 return peer == owner ? GX_ANSWER_NOT_READY : GX_ANSWER_NOT_NEEDED;
         } else if ((answer = may_replace(f, s, open)) != GX_ANSWER_OPEN) {
@@ -115,8 +118,11 @@ static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *r
     if (!gx_receive_slot_free(ex, run, slot))
         return GX_ANSWER_NOT_READY;
     enum gx_answer answer = open_sink(ex, s, peer, open, sink, reason);
-    if (answer == GX_ANSWER_OPEN)
+    if (answer == GX_ANSWER_OPEN) {
         gx_sink_check(s, f->param_count);
+        gx_holder_opened(slot, again, now);
+        gx_holder_joined(ex, run, f, slot, peer, now);
+    }
     return answer;
 }
 
@@ -181,7 +187,7 @@ enum gx_answer gx_receive_open(struct gx_exchange *ex, uint32_t peer, const stru
     gx_exchange_touch(ex, f);
     if (open->key.kind == GX_KIND_STATE)
         return open_state(ex, run, f, peer, open, sink, reason, now);
-    return open_contribution(ex, run, f, peer, open, sink, reason);
+    return open_contribution(ex, run, f, peer, open, sink, reason, now);
 }
 
 void gx_receive_sink(struct gx_exchange *ex, struct gx_sink *sink, uint64_t now)
@@ -194,5 +200,7 @@ void gx_receive_sink(struct gx_exchange *ex, struct gx_sink *sink, uint64_t now)
         f->fetch.state = sink->state == GX_SINK_HELD ? GX_FETCH_HELD : GX_FETCH_ASKING;
     else if (sink->state == GX_SINK_HELD)
         gx_trace_came(ex, run, f, sink->open.key.round, sink->open.key.owner, now);
+    else if (sink->state == GX_SINK_BAD)
+        gx_holder_spoiled(f, &f->slots[sink->open.key.round & 1][sink->open.key.owner]);
     gx_exchange_touch(ex, f);
 }

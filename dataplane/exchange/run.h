@@ -43,11 +43,28 @@ struct gx_own {
     uint8_t *tail;
 };
 
+/* How a contribution gets here, for whoever asks another holder for it (R7). */
+struct gx_progress {
+    uint64_t opened_ns;
+    uint64_t looked_ns; /* `here` is of then … */
+    uint32_t here;      /* shards */
+    bool known;
+    uint64_t bps;      /* … and this is what came between the last two looks */
+    uint64_t moved_ns; /* when something of it came last, as far as was looked */
+    uint32_t moved_here;
+};
+
 /* A peer's contribution to one round, in staging. */
 struct gx_slot {
     struct gx_sink sink;
     struct gx_source source; /* for helping others */
     uint8_t *tail;
+    struct gx_progress progress;
+    uint64_t asked_round;         /* of this round … */
+    uint8_t asked;                /* … this site is asked to send it */
+    uint64_t asked_ns, voiced_ns; /* 0: not any more */
+    bool joined;                  /* it does */
+    bool spoiled; /* with a helper's shards came other bytes than were opened: no second holder */
 };
 
 enum gx_fetch_state {
@@ -94,9 +111,6 @@ struct gx_fragment {
     struct gx_hash_job state_hash;
     uint64_t awaited; /* the round whose event the trainer has and has not published, 0: none */
     uint64_t reduced; /* rounds up to this one need nothing more here */
-    uint64_t
-        stuck_ns; /* since when the next round waits for a contribution without progress, 0: it does not */
-    uint64_t stuck_done;       /* blocks of it that were there then */
     uint32_t behinds, accepts; /* BEHIND events given, and answered */
     bool behind;
     uint32_t refused; /* enum gx_reason: the coordinator refuses this site */
@@ -104,6 +118,8 @@ struct gx_fragment {
     struct gx_slot slots[2][GX_SITES_MAX]; /* [own index] is unused */
     struct gx_fetch fetch;
     struct gx_reduction reduction;
+    uint64_t lacking_round,
+        lacking_ns; /* since when this record's contributions are not all here */
     uint8_t want, want_source, want_owner;
     uint64_t want_round;
     struct gx_digest want_digest;
@@ -158,6 +174,9 @@ struct gx_run {
     uint32_t job_turn;         /* the fragment whose jobs come first in the next pass */
     struct gx_pin pin;         /* and one pinned for peers */
     struct gx_helper helpers[GX_HELPERS_MAX];
+    struct {
+        uint64_t looked_ns, bytes, bps;
+    } inflow;             /* of all links, for whoever asks for more */
     uint64_t baseline[4]; /* counters at attach: sent, redundant, expected, lost */
     void *memory;         /* one allocation behind all of it */
     uint64_t memory_bytes;

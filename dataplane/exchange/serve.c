@@ -1,4 +1,4 @@
-/* What this site sends to others: its own contributions, held ones for an owner that is gone, pinned states. */
+/* What this site sends to others: its own contributions, held ones of others, pinned states. */
 #include <string.h>
 
 #include "exchange/exchange.h"
@@ -123,7 +123,7 @@ void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
     }
 }
 
-/* ---- held contributions, for an owner that is gone ---- */
+/* ---- held contributions, for an owner that is gone or whose path is slow ---- */
 
 static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint32_t peer,
                  const struct gx_report *report, uint64_t now)
@@ -137,17 +137,17 @@ static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment 
     struct gx_slot *slot =
         gx_fragment_held(f, report->want_round, report->want_owner, &report->want_digest);
     struct gx_helper *free_helper = NULL;
-    if (!slot)
-        return;
-    for (uint32_t i = 0; i < GX_HELPERS_MAX; i++) {
+    for (uint32_t i = 0; slot && i < GX_HELPERS_MAX; i++) {
         struct gx_helper *h = &run->helpers[i];
         if (h->send && h->slot == slot && h->peer == peer)
             return;
         if (!h->send)
             free_helper = h;
     }
-    if (!free_helper)
+    if (!free_helper) {
+        GX_COUNT_LINK(ex->config.counters, peer, helps_refused_total, 1);
         return;
+    }
     struct gx_open open = slot->sink.open;
     if (!gx_source_busy(&slot->source) && slot->source.sends == 0)
         gx_source_init(&slot->source, slot->sink.staging, open.bytes, run->shard_bytes, slot->tail);
@@ -157,6 +157,7 @@ static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment 
         gx_lanes_send(ex->lanes, peer, &open, &slot->source, true, holder, run->site_count, now);
     free_helper->slot = slot;
     free_helper->peer = peer;
+    GX_COUNT_LINK(ex->config.counters, peer, helps_served_total, free_helper->send != NULL);
 }
 
 void gx_serve_helpers_close(struct gx_exchange *ex, struct gx_run *run, const struct gx_slot *slot)

@@ -4,9 +4,6 @@
 #include "exchange/exchange.h"
 #include "transfer/digest.h"
 
-#define STUCK_NS                                                                                   \
-    1000000000ull /* so long the owner has to deliver what a record names, before a holder is asked */
-
 static void abort_reduction(struct gx_fragment *f)
 {
     if (!f->reduction.active)
@@ -77,9 +74,12 @@ static void epoch_enter(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
         own->done = 0;
         if (!stays)
             gx_serve_own_close(ex, own);
-        for (uint32_t i = 0; i < run->site_count; i++)
+        for (uint32_t i = 0; i < run->site_count; i++) {
             gx_receive_slot_free(ex, run, &f->slots[k][i]);
+            f->slots[k][i].asked_round = 0;
+        }
     }
+    f->lacking_round = 0;
     if (f->epoch)
         gx_serve_pin_close(ex, run);
     if (f->fetch.state == GX_FETCH_ASKING || f->fetch.state == GX_FETCH_OPEN ||
@@ -263,8 +263,8 @@ enum standing {
     STANDS_LACKING,  /* … are not all here yet */
 };
 
-static bool member_here(struct gx_run *run, struct gx_fragment *f, const struct gx_record *r,
-                        uint32_t i)
+bool gx_site_member_here(struct gx_run *run, struct gx_fragment *f, const struct gx_record *r,
+                         uint32_t i)
 {
     return i == run->self ? gx_fragment_own(f, r->round, &r->digests[i]) != NULL
                           : gx_fragment_held(f, r->round, i, &r->digests[i]) != NULL;
@@ -273,7 +273,7 @@ static bool member_here(struct gx_run *run, struct gx_fragment *f, const struct 
 static bool all_here(struct gx_run *run, struct gx_fragment *f, const struct gx_record *r)
 {
     for (uint32_t i = 0; i < run->site_count; i++)
-        if (r->members >> i & 1 && !member_here(run, f, r, i))
+        if (r->members >> i & 1 && !gx_site_member_here(run, f, r, i))
             return false;
     return true;
 }
@@ -283,7 +283,7 @@ static bool own_lost(struct gx_run *run, struct gx_fragment *f, const struct gx_
 {
     const struct gx_own *own = &f->own[r->round & 1];
     bool hashing = own->state == GX_OWN_HASHING && own->round == r->round;
-    return r->members >> run->self & 1 && !hashing && !member_here(run, f, r, run->self);
+    return r->members >> run->self & 1 && !hashing && !gx_site_member_here(run, f, r, run->self);
 }
 
 static enum standing stands(struct gx_run *run, struct gx_fragment *f)
@@ -345,7 +345,6 @@ void gx_site_complete(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
 static void reduce_start(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                          const struct gx_record *r, uint64_t now)
 {
-    f->stuck_ns = 0;
     if (r->members == 0) {
         gx_site_complete(ex, run, f, r, now);
         return;
@@ -355,59 +354,6 @@ static void reduce_start(struct gx_exchange *ex, struct gx_run *run, struct gx_f
         if (i != run->self && r->members >> i & 1)
             f->slots[r->round & 1][i].sink.pins = 1;
     ex->jobs = 1;
-}
-
-/* Has nothing of the round come for a while? */
-static bool stuck(const struct gx_run *run, struct gx_fragment *f, uint64_t round, uint64_t now)
-{
-    uint64_t done = 0;
-    for (uint32_t i = 0; i < run->site_count; i++)
-        done += gx_sink_blocks_done(&f->slots[round & 1][i].sink);
-    if (!f->stuck_ns || done != f->stuck_done) {
-        f->stuck_ns = now;
-        f->stuck_done = done;
-    }
-    return now >= f->stuck_ns + STUCK_NS;
-}
-
-/* The next site after the last one asked, the owner first, that holds the owner's contribution; -1: none. */
-static int32_t holder_next(const struct gx_exchange *ex, const struct gx_run *run,
-                           const struct gx_fragment *f, uint32_t owner)
-{
-    bool again = f->want == GX_WANT_CONTRIBUTION && f->want_owner == owner;
-    uint32_t from = again ? f->want_source + 1u : owner;
-    for (uint32_t n = 0; n < run->site_count; n++) {
-        uint32_t holder = (from + n) % run->site_count;
-        if (holder != run->self && f->status.keepers >> holder & 1 &&
-            f->status.kept[holder] >> owner & 1 && gx_links_up(ex->links, holder))
-            return (int32_t)holder;
-    }
-    return -1;
-}
-
-/* R7: an owner that is gone, or came back without the bytes, is replaced by any site that holds them. */
-static void ask_holder(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
-                       uint64_t now)
-{
-    const struct gx_record *r = gx_fragment_record(f, f->applied + 1);
-    if (!stuck(run, f, r->round, now))
-        return;
-    f->stuck_ns = now; /* another one after a while */
-    for (uint32_t owner = 0; owner < run->site_count; owner++) {
-        if (owner == run->self || !(r->members >> owner & 1) || member_here(run, f, r, owner))
-            continue;
-        int32_t holder = holder_next(ex, run, f, owner);
-        if (holder < 0)
-            continue;
-        f->want = GX_WANT_CONTRIBUTION;
-        f->want_source = (uint8_t)holder;
-        f->want_owner = (uint8_t)owner;
-        f->want_round = r->round;
-        f->want_digest = r->digests[owner];
-        f->want_due_ns = 0;
-        gx_exchange_touch(ex, f);
-        return;
-    }
 }
 
 /* R2: the coordinator recorded other bytes of ours for this round. */
@@ -435,6 +381,7 @@ void gx_site_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragm
             f->own[s].base = f->state;
             f->own[s].based = true;
         }
+    gx_holder_look(ex, run, f, now);
     if (run->trainer) {
         enum standing at = stands(run, f);
         /* Half-way through copying, what was there is gone: the copy has to be finished. */
@@ -453,7 +400,7 @@ void gx_site_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragm
         else if (at == STANDS_READY)
             reduce_start(ex, run, f, gx_fragment_record(f, f->applied + 1), now);
         else if (at == STANDS_LACKING)
-            ask_holder(ex, run, f, now);
+            gx_holder_ask(ex, run, f, now);
         other_bytes(ex, run, f, now);
     }
     gx_serve_own(ex, run, f, now);
@@ -473,7 +420,7 @@ static void report_held(const struct gx_run *run, const struct gx_fragment *f, s
             p->held_digests[i] = next->open.digest;
         }
         if (last && last->members >> i & 1 &&
-            member_here((struct gx_run *)run, (struct gx_fragment *)f, last, i))
+            gx_site_member_here((struct gx_run *)run, (struct gx_fragment *)f, last, i))
             p->kept |= 1u << i;
     }
 }

@@ -56,6 +56,17 @@ void gx_trace_went(struct gx_exchange *ex, const struct gx_run *run, const struc
     trace_end(trace);
 }
 
+void gx_trace_helped(struct gx_exchange *ex, const struct gx_run *run, const struct gx_fragment *f,
+                     uint64_t round, uint32_t owner, uint32_t helper, uint64_t now)
+{
+    struct gx_trace *trace = trace_begin(ex, run, f, round);
+    if (!trace)
+        return;
+    trace->helped_ns[owner] = now;
+    trace->helper[owner] = (uint8_t)helper;
+    trace_end(trace);
+}
+
 void gx_trace_record(struct gx_exchange *ex, const struct gx_run *run, const struct gx_fragment *f,
                      const struct gx_record *record, uint64_t now)
 {

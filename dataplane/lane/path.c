@@ -16,6 +16,7 @@
 #define MS 1000000ull
 #define ROUND_MIN_NS (10 * MS)
 #define QUEUE_MIN_NS (4 * MS)
+#define CARRIED 0.98
 #define PERIOD_ROUNDS 7 /* the best delivery is that of 7 to 14 round trips: a probe at least */
 #define START_SHARE 8   /* begins at the ceiling over this */
 #define STALLS_MAX 3
@@ -56,9 +57,32 @@ static uint64_t best_bps(const struct gx_rate_path *path)
     return path->best_bps[0] > path->best_bps[1] ? path->best_bps[0] : path->best_bps[1];
 }
 
-static bool has_queue(const struct gx_rate_path *path, const struct gx_rate_sample *sample)
+static double loss_of(const struct gx_rate_loss *loss)
 {
-    uint64_t room = path->min_ns / 8;
+    return loss->packets > SPAN_PACKETS ? loss->lost / loss->packets : 0;
+}
+
+/* What the path loses by itself, as far as that is made up for. */
+static double own_loss(const struct gx_rate *rate)
+{
+    double loss = loss_of(&rate->path.clear);
+
+    return loss < rate->loss_floor ? loss : rate->loss_floor;
+}
+
+/* Of late the ceiling, but for what the path loses by itself, has been delivered: there is no bottleneck that we overfill.
+ * What makes the round trip longer are hosts with too little CPU, jitter, or a few packets that were sent at once long ago;
+ * only much of it is worth a drain. */
+static bool is_carried(const struct gx_rate *rate)
+{
+    return (double)best_bps(&rate->path) >=
+           CARRIED * (1 - own_loss(rate)) * (double)rate->ceiling_bps;
+}
+
+static bool has_queue(const struct gx_rate *rate, const struct gx_rate_sample *sample)
+{
+    const struct gx_rate_path *path = &rate->path;
+    uint64_t room = path->min_ns / (is_carried(rate) ? 2 : 8);
 
     return sample->standing_ns > path->min_ns + (room > QUEUE_MIN_NS ? room : QUEUE_MIN_NS);
 }
@@ -82,11 +106,6 @@ static void loss_learn(struct gx_rate_loss *loss, const struct gx_delivery_sampl
         loss->lost *= memory / loss->packets;
         loss->packets = memory;
     }
-}
-
-static double loss_of(const struct gx_rate_loss *loss)
-{
-    return loss->packets > SPAN_PACKETS ? loss->lost / loss->packets : 0;
 }
 
 static bool is_severe(const struct gx_rate *rate, const struct gx_delivery_sample *delivery)
@@ -153,10 +172,11 @@ static void start_again(struct gx_rate_path *path, const struct gx_rate_sample *
     path->grown_bps = best_bps(path);
 }
 
-static void drain_end(struct gx_rate_path *path, const struct gx_rate_sample *sample)
+static void drain_end(struct gx_rate *rate, const struct gx_rate_sample *sample)
 {
+    struct gx_rate_path *path = &rate->path;
     bool unchanged =
-        has_queue(path, sample) && sample->standing_ns + path->min_ns / 16 > path->before_ns;
+        has_queue(rate, sample) && sample->standing_ns + path->min_ns / 16 > path->before_ns;
 
     path->drains_vain = unchanged ? path->drains_vain + 1 : 0;
     if (path->drains_vain >= DRAINS_VAIN && sample->now - path->sounded_ns > SOUND_AGE_NS)
@@ -199,11 +219,11 @@ static void mode_advance(struct gx_rate *rate, const struct gx_rate_sample *samp
             start_again(path, sample);
         break;
     case DRAIN:
-        if (!has_queue(path, sample) || age_ns >= DRAIN_ROUNDS * round_ns(path))
-            drain_end(path, sample);
+        if (!has_queue(rate, sample) || age_ns >= DRAIN_ROUNDS * round_ns(path))
+            drain_end(rate, sample);
         break;
     case SOUND:
-        if (!has_queue(path, sample))
+        if (!has_queue(rate, sample))
             mode_set(path, CRUISE, sample);
         else if (age_ns >= 2 * path->before_ns)
             sound_end(path, sample);
@@ -214,11 +234,12 @@ static void mode_advance(struct gx_rate *rate, const struct gx_rate_sample *samp
     }
 }
 
-static double gain_of(const struct gx_rate_path *path, const struct gx_rate_sample *sample)
+static double gain_of(const struct gx_rate *rate, const struct gx_rate_sample *sample)
 {
+    const struct gx_rate_path *path = &rate->path;
     double depth, gain = gains[path->mode];
 
-    if (path->mode != CRUISE || !has_queue(path, sample))
+    if (path->mode != CRUISE || !has_queue(rate, sample))
         return gain;
     depth = (double)(sample->standing_ns - path->min_ns) / (double)round_ns(path);
     gain -= depth / 4;
@@ -231,10 +252,10 @@ static void model_learn(struct gx_rate *rate, const struct gx_rate_sample *sampl
 {
     struct gx_rate_path *path = &rate->path;
     bool severe = is_severe(rate, &sample->delivery), queue, full, idle;
-    double own_loss, bps;
+    double bps;
 
     min_learn(path, sample);
-    queue = has_queue(path, sample);
+    queue = has_queue(rate, sample);
     loss_learn(&path->recent, &sample->delivery, LOSS_MEMORY);
     if (!queue && !severe)
         loss_learn(&path->clear, &sample->delivery, CLEAR_MEMORY);
@@ -249,10 +270,7 @@ static void model_learn(struct gx_rate *rate, const struct gx_rate_sample *sampl
         mode_advance(rate, sample, full);
     }
     path->was_severe = severe;
-    own_loss = loss_of(&path->clear);
-    if (own_loss > rate->loss_floor)
-        own_loss = rate->loss_floor;
-    bps = gain_of(path, sample) * (double)best_bps(path) / (1 - own_loss);
+    bps = gain_of(rate, sample) * (double)best_bps(path) / (1 - own_loss(rate));
     if (bps > (double)rate->ceiling_bps)
         bps = (double)rate->ceiling_bps;
     if (!idle || bps > (double)path->model_bps)

@@ -63,8 +63,10 @@ struct gx_trace {
     uint32_t members; /* of the record, once decided */
     uint32_t reserved;
     uint64_t at_ns[GX_STAGE_COUNT];
-    uint64_t came_ns[GX_SITES_MAX]; /* this owner's contribution was held here */
-    uint64_t went_ns[GX_SITES_MAX]; /* this peer held ours */
+    uint64_t came_ns[GX_SITES_MAX];   /* this owner's contribution was held here */
+    uint64_t went_ns[GX_SITES_MAX];   /* this peer held ours */
+    uint64_t helped_ns[GX_SITES_MAX]; /* with this owner's, */
+    uint8_t helper[GX_SITES_MAX];     /* this site began to help here */
 };
 
 enum gx_why {

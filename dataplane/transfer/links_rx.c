@@ -640,8 +640,8 @@ static void accept(struct gx_links *links, struct gx_peer *peer, const struct pa
     gx_replay_mark(replay, packet->header.number);
     gx_handshake_heard(&peer->handshake, packet->session, now);
     counters[GX_LINK_received_packets_total]++;
-    counters[GX_LINK_received_bytes_total] +=
-        packet->bytes + GX_HEADER_BYTES + GX_FRAME_OVERHEAD_BYTES;
+    GX_COUNTER_ADD(counters[GX_LINK_received_bytes_total],
+                   packet->bytes + GX_HEADER_BYTES + GX_FRAME_OVERHEAD_BYTES);
     counters[GX_LINK_heard_ns] = now;
 }
 

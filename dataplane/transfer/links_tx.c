@@ -105,20 +105,19 @@ static void tx_hello(struct gx_links *links, struct gx_peer *peer, struct out *o
 }
 
 /* Each of the peers that send to us may use its part of what we can receive. */
-static uint64_t grant_bps(const struct gx_links *links, const struct gx_peer *asking, uint64_t now)
+static uint64_t grant_bps(struct gx_links *links, const struct gx_peer *asking, uint64_t now)
 {
-    uint32_t active = 0;
-
     for (uint32_t i = 0; i < links->config.site_count; i++) {
-        const struct gx_peer *peer = &links->peers[i];
-        bool is_active = peer == asking;
+        const struct gx_recv *recv = &links->peers[i].recv;
+        bool is_active = false;
 
         for (uint32_t j = 0; j < GX_INCOMING_MAX && !is_active; j++)
-            is_active =
-                peer->recv.incoming[j].used && now - peer->recv.incoming[j].shard_ns < ACTIVE_NS;
-        active += is_active;
+            is_active = recv->incoming[j].used && now - recv->incoming[j].shard_ns < ACTIVE_NS;
+        gx_grant_look(&links->uses[i], is_active,
+                      links->config.counters->link[i][GX_LINK_received_bytes_total], now);
     }
-    return links->config.recv_rate_bps / active;
+    return gx_grant_bps(links->uses, links->config.site_count, asking->idx,
+                        links->config.recv_rate_bps);
 }
 
 static void tx_feedback(struct gx_links *links, struct gx_peer *peer, struct out *out, uint64_t now)

@@ -5,6 +5,7 @@
 #include "lane/lane.h"
 #include "lane/mtu.h"
 #include "session/session.h"
+#include "transfer/grant.h"
 #include "transfer/links.h"
 #include "transfer/parity.h"
 #include "transfer/recv.h"
@@ -59,6 +60,7 @@ struct gx_links {
     struct gx_pace pace;   /* of the site */
     uint32_t turn;         /* which peer sends shards … */
     uint32_t burst;        /* … and how many more before it is the next one's turn */
+    struct gx_grant_use uses[GX_SITES_MAX]; /* of what we can receive, by peer */
 
     struct gx_source *sources[GX_SOURCES_MAX];
     struct gx_send_block *blocks;

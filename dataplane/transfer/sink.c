@@ -116,6 +116,7 @@ static bool part_open(struct gx_part *part, struct gx_sink *sink, const struct g
     part->blocks_done = 0;
     part->blocks_below = 0;
     part->blocks_touched = 0;
+    part->shards_here = 0;
     part->finite = true;
     part->complete = false;
     *block_count += part->layout.block_count;
@@ -267,6 +268,18 @@ uint32_t gx_sink_blocks_done(const struct gx_sink *sink)
     return done;
 }
 
+uint32_t gx_sink_shards_here(const struct gx_sink *sink, uint32_t *all)
+{
+    uint32_t here = 0;
+
+    *all = 0;
+    for (uint32_t i = 0; i < sink->part_count; i++) {
+        here += __atomic_load_n(&sink->parts[i].shards_here, __ATOMIC_RELAXED);
+        *all += sink->parts[i].layout.shard_count;
+    }
+    return here;
+}
+
 /* The pieces in which one part ends and another begins. */
 static bool borders_hash(struct gx_sink *sink)
 {
@@ -391,6 +404,8 @@ enum gx_sink_effect gx_part_place(struct gx_part *part, const struct gx_header *
     row_place(part, header->block, header->shard, payload, header->payload_bytes);
     if (header->shard >= block->k && header->flags & GX_HEADER_ASKED)
         block->asked++;
+    /* Relaxed: gx_sink_shards_here() only looks how fast it grows. */
+    __atomic_store_n(&part->shards_here, part->shards_here + 1, __ATOMIC_RELAXED);
     if (header->block >= part->blocks_touched)
         part->blocks_touched = header->block + 1;
     if (block->have == block->k) {

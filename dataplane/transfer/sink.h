@@ -42,6 +42,7 @@ struct gx_part {
     uint32_t blocks_done;
     uint32_t blocks_below;   /* all blocks below are complete */
     uint32_t blocks_touched; /* of blocks from here on nothing has arrived */
+    uint32_t shards_here;    /* rows that count, of all blocks */
     bool finite;             /* so far */
     bool complete;           /* as worker 0 knows it */
 };
@@ -111,5 +112,7 @@ bool gx_sink_finish(struct gx_sink *sink, struct gx_part *part, uint64_t now);
 
 /* Complete blocks of all parts, for whoever looks whether it moves; from worker 0. */
 uint32_t gx_sink_blocks_done(const struct gx_sink *sink);
+/* How many rows are here, and of how many. */
+uint32_t gx_sink_shards_here(const struct gx_sink *sink, uint32_t *all);
 
 #endif

@@ -4,11 +4,14 @@ beside it costs a trainer. Measures; asserts nothing about time."""
 import json
 import os
 import random
+import signal
 import statistics
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from link import first, realtime  # noqa: E402
 import gxtest  # noqa: E402
 from gxtest import Lab, Process, program, remark, report_of  # noqa: E402
 
@@ -71,11 +74,16 @@ def tokens_file(lab):
     return ["--data", lab.path("bench-train.bin"), "--val", lab.path("bench-val.bin")]
 
 
-def tokens_per_second(lab, *options):
+def on_cpu(cpu, argv):
+    """The trainer has a core of its own, what exchanges the other; where it is allowed, both before the machine's other work."""
+    return ["taskset", "-c", str(cpu), *first(1), *argv]
+
+
+def tokens_per_second(lab, data):
     """Of the inner steps, as gx-train says."""
     log = lab.path("log-%d" % time.monotonic_ns())
-    process = Process("train", [program("gx-train"), *options, "--inner-steps", "50", "--rounds", "3", "--threads", "1",
-                                "--val-batches", "1", "--sample", "0", "--json", log], lab.folder)
+    process = Process("train", on_cpu(1, [program("gx-train"), *data, "--device", "cpu", "--inner-steps", "50", "--rounds", "3", "--threads", "1",
+                                          "--val-batches", "1", "--sample", "0", "--json", log]), lab.folder)
     lab.processes.append(process)
     gxtest.check(process.wait(300) == 0, process.tail())
     with open(log) as f:
@@ -83,15 +91,42 @@ def tokens_per_second(lab, *options):
     return statistics.median(r["tokens_per_second"] for r in records if r["type"] == "round" and r["round"] > 0)
 
 
-def test_trainer_beside_gxd():
-    with Lab("a", min_sites="1", start_sites="1") as lab:
+def exchange_begin(lab):
+    """Rounds of 25 MB both ways, one after the other, until they are ended."""
+    run = "beside-%d" % time.monotonic_ns()
+    perfs = [Process("perf-%s" % site.name, on_cpu(0, [
+        program("gx-perf"), "-s", site.socket, "--run", run, "--bytes", "25M", "--rounds", "1000", "--json"]), lab.folder)
+             for site in lab.sites]
+    lab.processes += perfs
+    time.sleep(1)
+    return perfs
+
+
+def exchange_end(perfs):
+    """Mbit/s of contributions that a site received."""
+    for perf in perfs:
+        perf.signal(signal.SIGINT)
+    return statistics.mean(report_of(perf)["goodput_bps"] / 1e6 for perf in perfs)
+
+
+def test_trainer_beside_an_exchange():
+    if (os.cpu_count() or 1) < 2:
+        raise gxtest.Skip("one CPU")
+    realtime()
+    with Lab("a", "b", start=False, rate="200Mbit", memory="1GiB") as lab:
+        for site in lab.sites:
+            site.start(wrapper=on_cpu(0, []), ready=False)
+        lab.wait_up()
         data = tokens_file(lab)
-        alone, beside = [], []
+        alone, beside, goodput = [], [], []
         for _ in range(3):
-            alone.append(tokens_per_second(lab, *data))
-            beside.append(tokens_per_second(lab, "-s", lab.sites[0].socket, "--run", "bench%d" % len(beside), *data))
-        remark("gx-train, tokens/s, median of 3: %.0f alone, %.0f with a gxd beside it (ratio %.3f)" % (
-            statistics.median(alone), statistics.median(beside), statistics.median(beside) / statistics.median(alone)))
+            alone.append(tokens_per_second(lab, data))
+            perfs = exchange_begin(lab)
+            beside.append(tokens_per_second(lab, data))
+            goodput.append(exchange_end(perfs))
+        remark("gx-train, one thread, tokens/s, median of 3: %.0f alone, %.0f while two gxds and two gx-perf on the other core exchange "
+               "%.0f Mbit/s each way (ratio %.3f)" % (statistics.median(alone), statistics.median(beside), statistics.median(goodput),
+                                                      statistics.median(beside) / statistics.median(alone)))
 
 
 if __name__ == "__main__":

@@ -120,12 +120,12 @@ def test_an_idle_gxd_on_af_xdp_sleeps_and_wakes():
     with Lab("a", "b", ports=MixedPorts, start=False) as lab:
         site = lab.sites[0]
         site.start()
-        times = gxports.in_namespace(lab.ports.net.space("b"), lambda: ping_times(lab.ports.host(0), 200))
-        check(len(times) >= 190, "%d of 200 pings answered" % len(times))
+        times = gxports.in_namespace(lab.ports.net.space("b"), lambda: ping_times(lab.ports.host(0), 100))
+        check(len(times) >= 95, "%d of 100 pings answered" % len(times))
         times.sort()
         before = gxtest.cpu_seconds(site.gxd.pid)
-        time.sleep(4)
-        used = (gxtest.cpu_seconds(site.gxd.pid) - before) / 4
+        time.sleep(2)
+        used = (gxtest.cpu_seconds(site.gxd.pid) - before) / 2
         gxtest.remark("ping of a sleeping gxd: p50 %.0f us, p90 %.0f us, p99 %.0f us; idle: %.2f%% of a core" % (
             statistics.median(times), times[int(len(times) * 0.9)], times[int(len(times) * 0.99)], 100 * used))
         check(used < 0.05, "an idle gxd used %.1f%% of a core" % (100 * used))

@@ -67,6 +67,17 @@ static struct gx_impair_burst burst_of(double loss, double length)
     return (struct gx_impair_burst){loss / length / (1 - loss), 1 / length, 1};
 }
 
+/* Uplinks and downlinks have exactly the sites' rate, and drop-tail queues. */
+static void scene_path(const struct sim_scene *scene, struct gx_impair_config *path, uint32_t from,
+                       uint32_t to)
+{
+    path->delay_ns = scene->delay_ns;
+    path->loss = scene->loss;
+    path->header_bytes = GX_FRAME_OVERHEAD_BYTES;
+    if ((from == 1 && to == 2) || (from == 2 && to == 1 && scene->slow_back))
+        path->rate_bps = scene->slow_bps;
+}
+
 static void path_config(struct sim_net *net, struct sim_world *world, struct gx_impair_config *path)
 {
     struct sim_random *random = &net->random;
@@ -104,6 +115,22 @@ static void lanes_block(struct sim_world *world, struct sim_net *net)
     }
 }
 
+static void paths_slow(struct sim_world *world, struct sim_net *net)
+{
+    struct sim_random random = sim_random_init(world->seed, 12);
+    uint32_t sites = world->params.site_count;
+
+    for (uint64_t n = world->params.slow_bps ? sim_between(&random, 1, 3) : 0; n > 0; n--) {
+        uint32_t from = (uint32_t)sim_below(&random, sites);
+        uint32_t to = (from + 1 + (uint32_t)sim_below(&random, sites - 1)) % sites;
+        struct gx_impair_config path = net->path[from][to].config;
+        path.rate_bps = world->params.slow_bps;
+        path.queue_bytes = 0;
+        gx_impair_init(&net->path[from][to], &path, 0);
+        world->stats.slow_paths++;
+    }
+}
+
 struct sim_net *sim_net_create(struct sim_world *world)
 {
     struct sim_net *net = sim_alloc(sizeof(*net));
@@ -114,17 +141,23 @@ struct sim_net *sim_net_create(struct sim_world *world)
         uint64_t rate = world->sites[i].config.links.rate_bps;
         /* Mostly the site sends no faster than its link; sometimes its configuration promises too much. */
         link.rate_bps = sim_chance(&net->random, 0.1) ? rate - rate / 8 : rate + rate / 50;
+        if (world->scene)
+            link.rate_bps = rate;
         link.queue_bytes = gx_impair_queue_bytes(link.rate_bps, world->params.delay_ns_max);
         gx_impair_init(&net->up[i], &link, 0);
         link.stream += 100;
         gx_impair_init(&net->down[i], &link, 0);
         for (uint32_t j = 0; j < world->params.site_count; j++) {
             struct gx_impair_config path = {.seed = world->seed, .stream = i * 100 + j};
-            path_config(net, world, &path);
+            if (world->scene)
+                scene_path(world->scene, &path, i, j);
+            else
+                path_config(net, world, &path);
             gx_impair_init(&net->path[i][j], &path, 0);
         }
     }
     lanes_block(world, net);
+    paths_slow(world, net);
     return net;
 }
 
@@ -228,7 +261,7 @@ static void cross(struct sim_world *world, struct sim_content *content, uint32_t
     if (path.cause != GX_IMPAIR_NONE) {
         world->stats.lost_packets++;
         world->stats.oversize += path.cause == GX_IMPAIR_MTU;
-        if (path.cause == GX_IMPAIR_MTU || !sim_chance(&world->net->random, LATE))
+        if (world->scene || path.cause == GX_IMPAIR_MTU || !sim_chance(&world->net->random, LATE))
             return;
         world->stats.late++;
         path.copies = 1;
@@ -243,6 +276,14 @@ static void cross(struct sim_world *world, struct sim_content *content, uint32_t
             deliver(world, content, &source, to, lane, path.deliver_ns[i], SIM_EVENT_DOWNLINK);
         }
     }
+}
+
+/* Other bytes under a right tag: only `security: none` has one that can be made so. */
+static void lie(struct sim_content *content)
+{
+    content->data[content->bytes - 1] ^= 1;
+    gx_header_checksum(content->data, content->data + GX_HEADER_BYTES,
+                       content->bytes - GX_HEADER_BYTES);
 }
 
 static uint32_t site_of(const struct sim_world *world, const struct gx_addr *addr)
@@ -282,6 +323,8 @@ void sim_net_send(struct sim_world *world, uint32_t from, uint32_t lane,
     world->trace_hash =
         sim_mix(world->trace_hash ^ world->now_ns ^ content->bytes * 131ull ^ content->data[8]);
     bool is_shard = sim_watch_packet(world, net->watch, from, to, content, &shard);
+    if (is_shard && shard.lie)
+        lie(content);
     gx_impair_packet(&net->up[from], world->now_ns, content->bytes + GX_FRAME_OVERHEAD_BYTES, &up);
     if (up.cause != GX_IMPAIR_NONE || net->cuts[from][to] > 0 ||
         net->blocked[from][to] >> to_lane & 1)

@@ -176,7 +176,7 @@ static void introduce(struct sim_world *world, struct sim_trainer *trainer, uint
     if (at->offered) {
         sim_trainer_phase(world, at, SIM_OFFERED);
         sim_trainer_offer(world, trainer, fragment);
-    } else if (at->phase != SIM_TRAIN && at->phase != SIM_DONE) {
+    } else if ((at->phase != SIM_TRAIN || world->scene) && at->phase != SIM_DONE) {
         sim_trainer_train(world, trainer, fragment);
     }
 }

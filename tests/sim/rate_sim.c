@@ -132,6 +132,27 @@ static bool scene_single(void)
     return ok;
 }
 
+/* Hosts that come late to their packets while there are many: no queue, though the round trip grows, and nothing is
+ * delivered any slower. */
+static bool scene_late(void)
+{
+    bool ok = true;
+
+    for (uint32_t i = 0; i < 2; i++) {
+        char text[100];
+        double lost, loss = i * 0.01, ratio;
+
+        init(50 + i, 2, 200000000, 200000000, 25 * MS, loss, 0);
+        world.paths[0][1].config.jitter_ns = world.paths[1][0].config.jitter_ns = 20 * MS;
+        ratio = repeat(25000000, 200000000, loss, 25 * MS, 9, &lost);
+        snprintf(text, sizeof text,
+                 "hosts late by up to 20 ms, 200 Mbit/s, 25 ms, loss %.2f: ratio", loss);
+        ok &= row(text, ratio, true, 1.05);
+        links_world_fini(&world);
+    }
+    return ok;
+}
+
 /* Both ways at once: what each sends queues before the other's feedback. The median of the slower one's time over bound. */
 static bool scene_both(void)
 {
@@ -179,14 +200,17 @@ static uint64_t bytes_sent(uint32_t from, uint32_t to)
 /* Two pairs of sites share one bottleneck; the second starts 2 s later. The smaller share of 10 s. */
 static bool scene_fair(void)
 {
-    static const double losses[] = {0, 0.02};
+    static const struct {
+        uint64_t ceiling;
+        double loss;
+    } cells[] = {{200, 0}, {200, 0.02}, {100, 0}, {100, 0.02}};
     bool ok = true;
 
-    for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++) {
+    for (size_t i = 0; i < sizeof cells / sizeof cells[0]; i++) {
         uint64_t a, b;
         char text[100];
 
-        init(40 + i, 4, 200000000, 100000000, 25 * MS, losses[i], 0);
+        init(40 + i, 4, cells[i].ceiling * 1000000, 100000000, 25 * MS, cells[i].loss, 0);
         start(0, 1, 300000000, 0);
         start(2, 3, 300000000, 2 * S);
         world.pause_ns = world.now + 8 * S;
@@ -197,12 +221,14 @@ static bool scene_fair(void)
         ok &= run(60 * S);
         a = bytes_sent(0, 1) - a;
         b = bytes_sent(2, 3) - b;
-        snprintf(text, sizeof text, "two flows on 100 Mbit/s, loss %.2f: smaller over larger share",
-                 losses[i]);
+        snprintf(text, sizeof text,
+                 "two flows, ceiling %llu, on 100 Mbit/s, loss %.2f: smaller over larger",
+                 (unsigned long long)cells[i].ceiling, cells[i].loss);
         ok &= row(text, a < b ? (double)a / (double)b : (double)b / (double)a, false, 0.5);
-        snprintf(text, sizeof text, "two flows on 100 Mbit/s, loss %.2f: use of the link",
-                 losses[i]);
-        ok &= row(text, (double)(a + b) * 1408 * 8 * OVERHEAD / (10 * 100e6 * (1 - losses[i])),
+        snprintf(text, sizeof text,
+                 "two flows, ceiling %llu, on 100 Mbit/s, loss %.2f: use of the link",
+                 (unsigned long long)cells[i].ceiling, cells[i].loss);
+        ok &= row(text, (double)(a + b) * 1408 * 8 * OVERHEAD / (10 * 100e6 * (1 - cells[i].loss)),
                   false, 0.9);
         links_world_fini(&world);
     }
@@ -289,6 +315,7 @@ int main(void)
 {
     bool ok = scene_single();
 
+    ok &= scene_late();
     ok &= scene_both();
     ok &= scene_fair();
     ok &= scene_drop();

@@ -41,6 +41,12 @@ void sim_site_init(struct sim_world *world, uint32_t index)
     links->rate_bps = 1000000 * rates[sim_below(&random, 6)];
     if (links->rate_bps < params->rate_bps_min)
         links->rate_bps = params->rate_bps_min;
+    if (world->scene) {
+        site->clock_offset_ns = SIM_S;
+        site->config.owners_only = world->scene->owners_only;
+        links->rate_bps = world->scene->rate_bps;
+        links->loss_floor = 0.15;
+    }
     links->recv_rate_bps = links->rate_bps;
     links->mtu = params->mtu;
     links->shard_bytes = params->shard_bytes;

@@ -10,6 +10,7 @@
 #include "sim/site.h"
 #include "transfer/digest.h" /* gx_digest_bytes */
 
+#define SCENE_TRAIN_NS (500 * SIM_MS)
 #define AGAIN_NS (2 * SIM_S) /* a refused trainer that hears nothing offers again */
 
 static const float *result_of(const struct sim_trainer *trainer, uint32_t fragment)
@@ -98,6 +99,19 @@ void sim_trainer_state(struct sim_world *world, struct sim_trainer *trainer, uin
 
 /* ---- local training and the offer ---- */
 
+/* All at once, a little after the last one has come so far. */
+static void scene_train(struct sim_world *world, uint64_t round)
+{
+    for (uint32_t i = 0; i < world->params.site_count; i++) {
+        const struct sim_trainer *trainer = &world->sites[i].trainers[0];
+        if (!trainer->alive || !trainer->bound || trainer->fragments[0].published != round ||
+            trainer->fragments[0].phase != SIM_TRAIN)
+            return;
+    }
+    for (uint32_t i = 0; i < world->params.site_count; i++)
+        turn_at(world, &world->sites[i].trainers[0], 0, world->now_ns + SCENE_TRAIN_NS);
+}
+
 void sim_trainer_train(struct sim_world *world, struct sim_trainer *trainer, uint32_t fragment)
 {
     struct sim_trainer_fragment *at = &trainer->fragments[fragment];
@@ -113,6 +127,10 @@ void sim_trainer_train(struct sim_world *world, struct sim_trainer *trainer, uin
     }
     sim_trainer_phase(world, at, SIM_TRAIN);
     at->blocked = false;
+    if (world->scene) {
+        scene_train(world, at->published);
+        return;
+    }
     if (!world->calm && sim_chance(&world->random, 0.02))
         last_ns += world->params.deadline_ns * 3 / 2;
     turn_at(world, trainer, fragment,
@@ -217,6 +235,8 @@ static void contribute(struct sim_world *world, struct sim_trainer *trainer, uin
     sim_trainer_phase(world, at, SIM_OFFERED);
     sim_trainer_offer(world, trainer, fragment);
     sim_trainer_look(world, trainer, trainer->life);
+    if (world->scene)
+        world->scene->on_offer(world->scene->ctx, trainer->site, round, world->now_ns);
 }
 
 /* ---- applying a result ---- */
@@ -349,6 +369,8 @@ void sim_trainer_told(struct sim_world *world, struct sim_trainer *trainer,
     sim_ledger_event(world, trainer, event);
     if (world->failed)
         return;
+    if (world->scene)
+        world->scene->on_event(world->scene->ctx, trainer->site, event, world->now_ns);
     struct sim_trainer_fragment *at = &trainer->fragments[index];
     sim_trace(world, (int)trainer->site, "%s/%u: %s, round %llu, cohort %x%s%s",
               sim_run_name(trainer->run), index, names[event->type],

@@ -19,6 +19,8 @@ struct block {
 struct transfer {
     struct transfer *next;
     uint32_t from, to, lane, life, id;
+    bool helps; /* with another site's contribution … */
+    bool lies;  /* … and its bytes are others */
     uint32_t block_count;
     struct block *blocks;
 };
@@ -35,9 +37,11 @@ struct said {
 #define SESSIONS 8
 #define HEAD_BYTES 16
 
-/* The newest sessions that a site sends in to another, by their receive index. */
+/* The newest sessions that a site sends in to another, by their receive index, which a receiver that has not heard of the
+ * sender's end hands to the sender's next gxd, too: under other keys. */
 struct numbered {
     uint32_t session[SESSIONS];
+    uint32_t life[SESSIONS]; /* of the sender's gxd */
     uint64_t highest[SESSIONS];
     uint32_t next;
 };
@@ -58,15 +62,16 @@ struct sim_watch {
 };
 
 static void watch_number(struct sim_world *world, struct numbered *numbered, uint32_t from,
-                         uint32_t session, uint64_t number)
+                         uint32_t life, uint32_t session, uint64_t number)
 {
     uint32_t at = 0;
 
-    while (at < SESSIONS && numbered->session[at] != session)
+    while (at < SESSIONS && (numbered->session[at] != session || numbered->life[at] != life))
         at++;
     if (at == SESSIONS) {
         at = numbered->next++ % SESSIONS;
         numbered->session[at] = session;
+        numbered->life[at] = life;
         numbered->highest[at] = 0;
     }
     if (number <= numbered->highest[at])
@@ -139,7 +144,7 @@ static struct transfer *transfer_find(struct sim_watch *watch, uint32_t from, ui
 }
 
 static void watch_shard(struct sim_world *world, struct sim_watch *watch, uint32_t from,
-                        uint32_t to, uint32_t lane, const struct sim_shard *shard)
+                        uint32_t to, uint32_t lane, struct sim_shard *shard)
 {
     if (shard->block > 1u << 16 || shard->k == 0) {
         sim_fail(world, "I8", "site %u sends a shard of block %u with k %u", from, shard->block,
@@ -147,6 +152,7 @@ static void watch_shard(struct sim_world *world, struct sim_watch *watch, uint32
         return;
     }
     struct transfer *transfer = transfer_find(watch, from, to, lane, shard->transfer);
+    shard->lie = transfer->lies;
     if (shard->block >= transfer->block_count) {
         transfer->blocks = sim_grow(transfer->blocks, shard->block + 1, sizeof(*transfer->blocks));
         memset(transfer->blocks + transfer->block_count, 0,
@@ -203,7 +209,19 @@ static void watch_status(struct sim_world *world, struct sim_watch *watch, uint3
 }
 
 /* A part travels on the lane of its number; REPORT and STATUS on lane 0. */
-static void watch_open(struct sim_world *world, uint32_t from, const struct sim_content *content)
+static void watch_help(struct sim_world *world, struct transfer *transfer)
+{
+    if (transfer->helps)
+        return;
+    transfer->helps = true;
+    transfer->lies = world->params.lies > 0;
+    world->params.lies -= transfer->lies;
+    world->stats.helps++;
+    world->stats.lies += transfer->lies;
+}
+
+static void watch_open(struct sim_world *world, struct sim_watch *watch, uint32_t from, uint32_t to,
+                       const struct sim_content *content)
 {
     struct gx_open open;
 
@@ -213,6 +231,8 @@ static void watch_open(struct sim_world *world, uint32_t from, const struct sim_
         sim_fail(world, "WIRE", "site %u opens part %u on lane %u", from, open.part, content->lane);
     else if (open.parts > 1)
         world->stats.parts++;
+    if (!world->failed && open.key.kind == GX_KIND_CONTRIBUTION && open.key.owner != from)
+        watch_help(world, transfer_find(watch, from, to, content->lane, open.transfer));
 }
 
 bool sim_watch_packet(struct sim_world *world, struct sim_watch *watch, uint32_t from, uint32_t to,
@@ -225,7 +245,8 @@ bool sim_watch_packet(struct sim_world *world, struct sim_watch *watch, uint32_t
     if (world->params.secure && type != 0) {
         uint64_t number = load32(header + 8) | (uint64_t)load32(header + 12) << 32;
 
-        watch_number(world, &watch->numbered[from][to], from, load32(header + 4), number);
+        watch_number(world, &watch->numbered[from][to], from, watch->life[from], load32(header + 4),
+                     number);
         if (type == 3 && payload_bytes >= HEAD_BYTES)
             watch_head(world, watch, from, to, load32(header + 4), number,
                        header + GX_HEADER_BYTES);
@@ -235,10 +256,11 @@ bool sim_watch_packet(struct sim_world *world, struct sim_watch *watch, uint32_t
         watch_status(world, watch, from, header + GX_HEADER_BYTES, payload_bytes);
     if (!world->params.secure && type == 3 && payload_bytes > 0 &&
         header[GX_HEADER_BYTES] == GX_CONTROL_OPEN)
-        watch_open(world, from, content);
+        watch_open(world, watch, from, to, content);
     if (type != 1)
         return false;
-    *shard = (struct sim_shard){load32(header + 16), load32(header + 20), header[24], header[25]};
+    *shard =
+        (struct sim_shard){load32(header + 16), load32(header + 20), header[24], header[25], false};
     watch_shard(world, watch, from, to, content->lane, shard);
     return true;
 }

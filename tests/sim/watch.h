@@ -15,6 +15,7 @@ struct sim_watch;
 struct sim_shard {
     uint32_t transfer, block;
     uint8_t index, k;
+    bool lie; /* of a helper that serves other bytes than it holds */
 };
 
 struct sim_watch *sim_watch_create(void);

@@ -48,6 +48,24 @@ static void workers_draw(struct sim_world *world)
     world->stats.many_workers = world->params.workers_max > 1;
 }
 
+/* Paths so slow, and contributions so large, that holders help; and holders that serve what nobody offered. */
+static void slow_draw(struct sim_world *world)
+{
+    struct sim_random random = sim_random_init(world->seed, 11);
+    struct sim_params *params = &world->params;
+
+    if (params->site_count < 3 || params->site_count > 5)
+        return;
+    if (sim_chance(&random, 0.2)) {
+        params->slow_bps = sim_between(&random, 1000000, 4000000);
+        params->rate_bps_min = params->slow_bps;
+        params->trainers_end = false; /* a state that they leave may take longer than a deadline */
+        params->param_counts[0][0] = sim_between(&random, 30000, 75000);
+    }
+    if (sim_chance(&random, params->slow_bps ? 0.5 : 0.1))
+        params->lies = (uint32_t)sim_between(&random, 1, 3);
+}
+
 void sim_params_draw(struct sim_world *world)
 {
     struct sim_params *params = &world->params;
@@ -86,6 +104,37 @@ void sim_params_draw(struct sim_world *world)
     params->trainers_end = sim_chance(&random, 0.5);
     params->secure = sim_chance(&random, 0.4);
     world->stats.secure += params->secure;
+    slow_draw(world);
+}
+
+/* What a scene leaves to nobody's dice. */
+static void scene_params(struct sim_params *params, const struct sim_scene *scene)
+{
+    *params = (struct sim_params){
+        .site_count = scene->sites,
+        .run_count = 1,
+        .fragment_count = {1},
+        .param_counts = {{scene->bytes / sizeof(float)}},
+        .format = {GX_FP32},
+        .digest_kind = {GX_XXH3},
+        .deadline_ns = 60 * SIM_S,
+        .fetch_wait_ns = 60 * SIM_S,
+        .rewind_after_ns = 600 * SIM_S,
+        .start_sites = scene->sites,
+        .min_sites = 1,
+        .keep_rounds = 2,
+        .mtu = 1500,
+        .shard_bytes = 1408,
+        .workers_max = 1,
+        .same_start = true,
+        .rate_bps_min = scene->slow_bps ? scene->slow_bps : scene->rate_bps,
+        .delay_ns_max = scene->delay_ns,
+        .loss_max = scene->loss,
+        .train_ns_max = SIM_S,
+        .look_ns_max = 1000,
+        .fsync_ns_max = SIM_MS / 10,
+        .extra_rounds = scene->rounds,
+    };
 }
 
 uint64_t sim_transfer_ns(const struct sim_world *world, uint32_t run)
@@ -176,16 +225,20 @@ void sim_trace(struct sim_world *world, int site, const char *format, ...)
 
 /* ---- life ---- */
 
-struct sim_world *sim_world_create(uint64_t seed, bool verbose)
+static struct sim_world *world_create(const struct sim_scene *scene, uint64_t seed, bool verbose)
 {
     struct sim_world *world = sim_alloc(sizeof(*world));
     struct sim_random random = sim_random_init(seed, 8);
 
     world->seed = seed;
+    world->scene = scene;
     world->verbose = verbose;
     world->random = sim_random_init(seed, 3);
     world->trace_hash = seed;
-    sim_params_draw(world);
+    if (scene)
+        scene_params(&world->params, scene);
+    else
+        sim_params_draw(world);
     world->ledger = sim_ledger_create();
     for (uint32_t i = 0; i < world->params.site_count; i++)
         sim_site_init(world, i);
@@ -197,14 +250,25 @@ struct sim_world *sim_world_create(uint64_t seed, bool verbose)
                 world->target[run][fragment] = UINT64_MAX;
             sim_trainer_init(world, i, run);
             sim_trainer_start(world, &world->sites[i].trainers[run], true, false);
-            if (sim_chance(&random, 0.1))
+            if (!scene && sim_chance(&random, 0.1))
                 sim_trainer_pause(world, &world->sites[i].trainers[run],
                                   sim_below(&random, 6 * SIM_S));
         }
     }
-    sim_faults_draw(world);
+    if (!scene)
+        sim_faults_draw(world);
     sim_schedule(world, TICK_NS, SIM_EVENT_TICK, 0, 0, 0, 0, NULL);
     return world;
+}
+
+struct sim_world *sim_world_create(uint64_t seed, bool verbose)
+{
+    return world_create(NULL, seed, verbose);
+}
+
+struct sim_world *sim_world_create_scene(const struct sim_scene *scene, uint64_t seed)
+{
+    return world_create(scene, seed, false);
 }
 
 void sim_world_destroy(struct sim_world *world)

@@ -47,6 +47,9 @@
     SIM_STAT(busy_attaches, "attaches told to come again")                                         \
     SIM_STAT(many_workers, "worlds with several workers")                                          \
     SIM_STAT(parts, "parts of transfers opened or asked for again")                                \
+    SIM_STAT(slow_paths, "paths that are slow")                                                    \
+    SIM_STAT(helps, "transfers of holders that help")                                              \
+    SIM_STAT(lies, "of those, with other bytes")                                                   \
     SIM_STAT(blocked_lanes, "lanes that a firewall blocks")                                        \
     SIM_STAT(packets, "packets")                                                                   \
     SIM_STAT(lost_packets, "packets lost")                                                         \
@@ -108,6 +111,8 @@ struct sim_params {
     bool workers_differ;  /* from site to site, and from one life of a gxd to the next */
     bool same_start;      /* every site begins with the same state */
     uint64_t rate_bps_min;
+    uint64_t slow_bps;     /* of some paths; 0: all carry what the sites send */
+    uint32_t lies;         /* so many helping transfers bring other bytes */
     uint64_t delay_ns_max; /* the slowest path, everything included */
     double loss_max;
     uint64_t wake_late_ns_max;
@@ -121,6 +126,21 @@ struct sim_params {
     bool trainers_end;     /* they detach as soon as they have done their rounds */
     bool secure;           /* `security: psk`, the same key everywhere */
     double bad_command;    /* chance that a trainer makes a mistake before an offer */
+};
+
+/* A world made to measure, without faults, instead of one that a seed draws: round_sim.c. Sites offer all at once, and
+ * have one clock. */
+struct sim_scene {
+    uint32_t sites;
+    uint64_t bytes, rate_bps, delay_ns;
+    double loss;
+    uint64_t slow_bps; /* of the path from site 1 to site 2; 0: as the others */
+    bool slow_back;    /* and of the one back */
+    bool owners_only;  /* no second holder */
+    uint32_t rounds;
+    void (*on_offer)(void *ctx, uint32_t site, uint64_t round, uint64_t now_ns);
+    void (*on_event)(void *ctx, uint32_t site, const struct gx_event *event, uint64_t now_ns);
+    void *ctx;
 };
 
 /* Shared memory between a trainer and gxd: it lives while either needs it. */
@@ -293,6 +313,7 @@ struct sim_fault;
 
 struct sim_world {
     uint64_t seed;
+    const struct sim_scene *scene; /* NULL: drawn */
     bool verbose;
     uint64_t now_ns;
     struct sim_random random; /* of what happens */
@@ -317,6 +338,7 @@ struct sim_world {
 };
 
 struct sim_world *sim_world_create(uint64_t seed, bool verbose);
+struct sim_world *sim_world_create_scene(const struct sim_scene *scene, uint64_t seed);
 void sim_world_destroy(struct sim_world *world);
 /* Until everyone is done, or an invariant fails. */
 void sim_world_run(struct sim_world *world);

@@ -45,8 +45,8 @@ template <> struct format<GX_BF16> {
             a += 0x7fff + (a >> 16 & 1);
             half[j] = (a | (bits & GX_FP32_SIGN)) >> 16;
         }
-        *(gx_pack_halves *)(block +
-                            8 * gx_lane()) = {{half[0] | half[1] << 16, half[2] | half[3] << 16}};
+        *(gx_pack_words<2> *)(block +
+                              8 * gx_lane()) = {{half[0] | half[1] << 16, half[2] | half[3] << 16}};
     }
     static GX_METHOD void decode(float (&v)[4], const uint8_t *block)
     {
@@ -124,7 +124,7 @@ GX_DEVICE void copy_piece(uint8_t *to, const uint8_t *from, uint32_t count)
 {
     const uint32_t words = count / 16;
     for (uint32_t i = threadIdx.x; i < words; i += THREADS)
-        ((gx_pack_words *)to)[i] = ((const gx_pack_words *)from)[i];
+        ((gx_pack_words<4> *)to)[i] = ((const gx_pack_words<4> *)from)[i];
     for (uint32_t i = 16 * words + threadIdx.x; i < count; i += THREADS)
         to[i] = from[i];
 }

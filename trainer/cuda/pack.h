@@ -20,12 +20,8 @@
 #endif
 
 /* Memory of one type is read as words of another here. */
-struct __attribute__((may_alias, aligned(16))) gx_pack_words {
-    uint32_t w[4];
-};
-
-struct __attribute__((may_alias, aligned(8))) gx_pack_halves {
-    uint32_t w[2];
+template <unsigned N> struct __attribute__((may_alias, aligned(4 * N))) gx_pack_words {
+    uint32_t w[N];
 };
 
 template <typename T, unsigned N> struct gx_pack;
@@ -76,15 +72,15 @@ template <> struct gx_pack<gx_bf16, 1> {
 };
 
 template <> struct gx_pack<float, 4> {
-    gx_pack_words words;
+    gx_pack_words<4> words;
 
     GX_METHOD void load(const float *p)
     {
-        words = *(const gx_pack_words *)p;
+        words = *(const gx_pack_words<4> *)p;
     }
     GX_METHOD void store(float *p) const
     {
-        *(gx_pack_words *)p = words;
+        *(gx_pack_words<4> *)p = words;
     }
     GX_METHOD void get(float out[4]) const
     {
@@ -98,48 +94,26 @@ template <> struct gx_pack<float, 4> {
     }
 };
 
-template <> struct gx_pack<gx_bf16, 4> {
-    gx_pack_halves words;
+/* Two in a word. */
+template <unsigned N> struct gx_pack<gx_bf16, N> {
+    gx_pack_words<N / 2> words;
 
     GX_METHOD void load(const gx_bf16 *p)
     {
-        words = *(const gx_pack_halves *)p;
+        words = *(const gx_pack_words<N / 2> *)p;
     }
     GX_METHOD void store(gx_bf16 *p) const
     {
-        *(gx_pack_halves *)p = words;
+        *(gx_pack_words<N / 2> *)p = words;
     }
-    GX_METHOD void get(float out[4]) const
+    GX_METHOD void get(float out[N]) const
     {
-        for (unsigned i = 0; i < 2; i++)
+        for (unsigned i = 0; i < N / 2; i++)
             out[2 * i] = gx_bf16_low(words.w[i]), out[2 * i + 1] = gx_bf16_high(words.w[i]);
     }
-    GX_METHOD void set(const float in[4])
+    GX_METHOD void set(const float in[N])
     {
-        for (unsigned i = 0; i < 2; i++)
-            words.w[i] = gx_bf16_pack(in[2 * i], in[2 * i + 1]);
-    }
-};
-
-template <> struct gx_pack<gx_bf16, 8> {
-    gx_pack_words words;
-
-    GX_METHOD void load(const gx_bf16 *p)
-    {
-        words = *(const gx_pack_words *)p;
-    }
-    GX_METHOD void store(gx_bf16 *p) const
-    {
-        *(gx_pack_words *)p = words;
-    }
-    GX_METHOD void get(float out[8]) const
-    {
-        for (unsigned i = 0; i < 4; i++)
-            out[2 * i] = gx_bf16_low(words.w[i]), out[2 * i + 1] = gx_bf16_high(words.w[i]);
-    }
-    GX_METHOD void set(const float in[8])
-    {
-        for (unsigned i = 0; i < 4; i++)
+        for (unsigned i = 0; i < N / 2; i++)
             words.w[i] = gx_bf16_pack(in[2 * i], in[2 * i + 1]);
     }
 };

@@ -14,6 +14,7 @@
 
 #include "cpu/parallel.h"
 #undef test_free /* cmocka's */
+#include "bits.h"
 #include "device.h"
 
 #define GUARD_BYTES 64u
@@ -53,20 +54,6 @@ static float normal(void)
     return (float)sum * 2.6429e-5f;
 }
 
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    return bits;
-}
-
-static float of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
 float dtype_error(enum gx_dtype type)
 {
     return type == GX_DTYPE_FP32 ? 0x1p-23f : 0x1p-8f;
@@ -77,7 +64,7 @@ float dtype_rounded(enum gx_dtype type, float value)
     const uint32_t bits = bits_of(value);
     if (type == GX_DTYPE_FP32 || isnan(value))
         return value;
-    return of_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u);
+    return float_of((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u);
 }
 
 static size_t bytes_before(enum gx_dtype type, uint32_t shift)
@@ -161,7 +148,7 @@ const float *array_read(struct array *a)
             memcpy(&bits, host + before + 4 * i, 4);
         else
             memcpy(&half, host + before + 2 * i, 2);
-        a->values[i] = of_bits(a->type == GX_DTYPE_FP32 ? bits : (uint32_t)half << 16);
+        a->values[i] = float_of(a->type == GX_DTYPE_FP32 ? bits : (uint32_t)half << 16);
     }
     free(host);
     return a->values;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bits.h"
 #include "device.h"
 
 static double *doubles(size_t count)
@@ -13,20 +14,6 @@ static double *doubles(size_t count)
     if (!values)
         abort();
     return values;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    return bits;
 }
 
 /* ---- what is right ---- */

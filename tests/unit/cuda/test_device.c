@@ -322,7 +322,7 @@ static void attention_may_be_cudnns(void **state)
 static void without_cudnn_attention_is_our_own(void **state)
 {
     (void)state;
-    struct gx_device_config own = config_of(GX_PRECISION_BF16), automatic = own;
+    struct gx_device_config automatic = config_of(GX_PRECISION_BF16), own = automatic;
     own.attention = GX_ATTENTION_OWN;
     float *wanted = train(&own);
     assert_trains_to(wanted, &automatic); /* not installed */

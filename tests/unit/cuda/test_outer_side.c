@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "../trainer/fake_gx.h"
+#include "bits.h"
 #include "cuda/state.h"
 #include "diloco.h"
 #include "outer.h"
@@ -147,11 +148,8 @@ static void what_is_not_finite_is_refused_once(void **state)
 
 static float to_bf16(float value)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
+    const uint32_t bits = bits_of(value);
+    return float_of((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000);
 }
 
 /* The bf16 weights that products read follow the parameters. */
@@ -160,12 +158,9 @@ static void check_copy(const struct side *s)
     const struct gx_cuda *c = s->state;
     if (!c->copy)
         return;
-    for (uint64_t i = 0; i < s->count; i++) {
-        uint32_t bits = (uint32_t)((const uint16_t *)c->copy)[i] << 16;
-        float value;
-        memcpy(&value, &bits, sizeof(value));
-        assert_true(value == to_bf16(s->params[i]));
-    }
+    for (uint64_t i = 0; i < s->count; i++)
+        assert_true(float_of((uint32_t)((const uint16_t *)c->copy)[i] << 16) ==
+                    to_bf16(s->params[i]));
 }
 
 static void one_outer_step(enum gx_outer_place place, bool keep_local, uint64_t seed)
@@ -238,6 +233,8 @@ static struct gx_train_options options_of(const struct fixture *f)
     o.socket_path = "/nowhere";
     o.model.width = 32;
     o.model.heads = 1;
+    o.batch = 2;
+    o.val_batches = 1;
     o.inner_steps = 2;
     o.rounds = 4;
     o.format = GX_E3M0;

@@ -1,4 +1,5 @@
 /* tests/simt: what the emulation computes, and that it notices what kernels do wrong. */
+#include "bits.h"
 #include "fault.h"
 #include "simt/samples.h"
 
@@ -28,20 +29,6 @@ static float *fresh(size_t count)
     for (size_t i = 0; i < count; i++)
         x[i] = small_float();
     return x;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    return bits;
 }
 
 /* ---- what is right ---- */

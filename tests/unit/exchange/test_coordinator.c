@@ -37,6 +37,37 @@ static void nobody_sees_a_record_before_it_is_durable(void **state)
     gx_coordinator_destroy(b.c);
 }
 
+static void a_record_comes_with_those_who_held_its_members(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    uint64_t sequence;
+    start(&b, 3, 1);
+    say(&b, 7);
+    for (uint32_t i = 0; i < 3; i++)
+        offer(&b, i, 1, i + 1);
+    hold(&b, 0, 1, 1, 2);
+    hold(&b, 0, 1, 2, 3);
+    hold(&b, 1, 1, 0, 1);
+    hold(&b, 2, 1, 0, 9); /* other bytes than were recorded */
+    say(&b, 7);
+    written(&b, &sequence);
+    gx_coordinator_journal_done(b.c, sequence, b.now);
+    struct gx_status s = status_for(&b, 2);
+    assert_int_equal(s.decided, 1);
+    assert_int_equal(s.keepers, 7);
+    assert_int_equal(s.kept[0], 7);
+    assert_int_equal(s.kept[1], 3);
+    assert_int_equal(s.kept[2], 4);
+
+    /* Once it knows the record, its own word counts. */
+    b.reports[0].decided = 1;
+    b.reports[0].kept = 1;
+    say(&b, 7);
+    assert_int_equal(status_for(&b, 2).kept[0], 1);
+    gx_coordinator_destroy(b.c);
+}
+
 static void an_offer_that_only_its_owner_holds_is_not_eligible(void **state)
 {
     (void)state;
@@ -484,6 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decides_when_all_present_are_eligible),
         cmocka_unit_test(nobody_sees_a_record_before_it_is_durable),
+        cmocka_unit_test(a_record_comes_with_those_who_held_its_members),
         cmocka_unit_test(an_offer_that_only_its_owner_holds_is_not_eligible),
         cmocka_unit_test(held_under_another_digest_does_not_count),
         cmocka_unit_test(the_deadline_decides_with_what_is_eligible),

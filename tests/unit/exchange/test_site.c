@@ -328,6 +328,54 @@ static void a_site_that_has_just_asked_keeps_its_state(void **state)
     stop(&b);
 }
 
+static void who_asks_for_what_is_not_held_here_is_refused_and_counted(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_among(&b, 2);
+    command(&b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !(b.f->has_state && b.f->has_status); i++)
+        turn(&b);
+    struct gx_report want = {.run = "run",
+                             .epoch = b.f->epoch,
+                             .want = GX_WANT_CONTRIBUTION,
+                             .want_owner = 1,
+                             .want_round = 1};
+    gx_serve_want(b.core->exchange, 1, &want, b.now);
+    assert_int_equal(b.counters.link[1][GX_LINK_helps_refused_total], 1);
+    assert_int_equal(b.counters.link[1][GX_LINK_helps_served_total], 0);
+    stop(&b);
+}
+
+static void only_the_site_that_was_asked_for_this_round_may_join(void **state)
+{
+    (void)state;
+    struct gx_slot slot = {.asked_round = 7, .asked = 2, .asked_ns = 5};
+    assert_true(gx_holder_asked(&slot, 7, 2));
+    assert_false(gx_holder_asked(&slot, 7, 1));
+    assert_false(gx_holder_asked(&slot, 9, 2));
+}
+
+/* With a second holder's shards came other bytes: the owner alone brings the same contribution again, but another one
+ * may be helped. */
+static void a_spoilt_contribution_is_not_helped_again(void **state)
+{
+    (void)state;
+    struct gx_slot slot = {.asked_round = 7, .asked = 2, .asked_ns = 5, .joined = true};
+    struct gx_fragment f = {.want = GX_WANT_CONTRIBUTION, .want_owner = 0, .want_source = 2};
+    gx_holder_spoiled(&f, &slot);
+    assert_true(slot.spoiled);
+    assert_false(slot.joined);
+    assert_int_equal(f.want, GX_WANT_NOTHING);
+    assert_false(gx_holder_asked(&slot, 7, 2));
+    gx_holder_opened(&slot, true, 10);
+    assert_true(slot.spoiled);
+    gx_holder_opened(&slot, false, 20);
+    assert_false(slot.spoiled);
+    gx_holder_spoiled(&f, &slot);
+    assert_false(slot.spoiled); /* nobody had joined */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +388,9 @@ int main(void)
         cmocka_unit_test(a_state_that_was_being_written_is_not_kept),
         cmocka_unit_test(a_state_is_digested_after_its_trainer_has_gone),
         cmocka_unit_test(a_site_that_has_just_asked_keeps_its_state),
+        cmocka_unit_test(who_asks_for_what_is_not_held_here_is_refused_and_counted),
+        cmocka_unit_test(only_the_site_that_was_asked_for_this_round_may_join),
+        cmocka_unit_test(a_spoilt_contribution_is_not_helped_again),
         cmocka_unit_test(a_state_is_copied_to_its_end_even_if_the_site_is_not_behind_after_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,6 +155,7 @@ static void test_gso_sends_many_packets_at_once(void **state)
     ops->describe(w.a, text);
     if (!strstr(text, ", GSO")) {
         world_close(&w);
+        print_message("skip: this kernel has no UDP GSO\n");
         skip();
     }
     for (uint32_t i = 0; i < 32; i++)

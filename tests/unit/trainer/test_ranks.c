@@ -433,11 +433,18 @@ static void ask_where_one_has_none(struct rank *r)
     }
 }
 
+static void need_nccl(void)
+{
+    if (have_nccl())
+        return;
+    print_message("skip: no libnccl.so.2 here (docs/training.md)\n");
+    skip();
+}
+
 static void nccl_missing_at_one_rank_ends_all(void **state)
 {
     (void)state;
-    if (!have_nccl())
-        skip();
+    need_nccl();
     struct rank r[2];
     ranks_run(r, 2, ask_where_one_has_none, NULL);
     assert_int_equal(r[0].rc, -ENOENT);
@@ -448,8 +455,11 @@ static void nccl_missing_at_one_rank_ends_all(void **state)
 static void nccls_own_refusal_is_told(void **state)
 {
     (void)state;
-    if (!have_nccl() || access("/dev/nvidiactl", F_OK) == 0)
+    need_nccl();
+    if (access("/dev/nvidiactl", F_OK) == 0) {
+        print_message("skip: there is a GPU here\n");
         skip();
+    }
     setenv("NCCL_SOCKET_IFNAME", "lo", 1);
     expect_nccl_fails(-EIO, "ncclCommInitRank: ");
 }
