@@ -388,6 +388,9 @@ unit: deps ## the unit tests; UNIT="fec lane" for some folders only
 sim: deps ## the simulator alone; SEEDS=1-1000
 	@B=$(B) $(PYTHON) tests/run.py sim $(if $(SEEDS),--seeds $(SEEDS))
 
+soak: deps ## the simulators with 10,000 seeds and more, hours; SEEDS=1-10000
+	@B=$(B) $(PYTHON) tests/run.py soak $(if $(SEEDS),--seeds $(SEEDS))
+
 integration: deps ## real processes; PORT=udp|af_xdp|memif for one kind of port only
 	@B=$(B) GX_TEST_PORT='$(PORT)' $(PYTHON) tests/run.py integration
 

@@ -37,6 +37,15 @@ static const char *refused_detail(const struct gx_snapshot *s, uint32_t peer)
     return latest ? latest->text : NULL;
 }
 
+/* Data shards rebuilt from parity that came before we could ask for it. */
+static uint64_t rebuilt_advance(const uint64_t *link)
+{
+    uint64_t all = link[GX_LINK_rebuilt_shards_total];
+    uint64_t asked = link[GX_LINK_rebuilt_asked_shards_total];
+
+    return all > asked ? all - asked : 0; /* they are read one after the other */
+}
+
 static json_t *link_json(const struct gx_snapshot *s, uint32_t peer)
 {
     const uint64_t *link = s->file.counters.link[peer];
@@ -67,6 +76,8 @@ static json_t *link_json(const struct gx_snapshot *s, uint32_t peer)
     gx_json_u64(object, "received_bytes", link[GX_LINK_received_bytes_total]);
     gx_json_u64(object, "expected_packets", link[GX_LINK_expected_packets_total]);
     gx_json_u64(object, "lost_packets", link[GX_LINK_lost_packets_total]);
+    gx_json_u64(object, "rebuilt_advance_shards", rebuilt_advance(link));
+    gx_json_u64(object, "rebuilt_asked_shards", link[GX_LINK_rebuilt_asked_shards_total]);
     gx_json_u64(object, "dropped_packets", drops(link));
     gx_json_u64(object, "transfers_open", link[GX_LINK_transfers_open]);
     gx_json_u64(object, "sessions", link[GX_LINK_sessions_total]);
@@ -99,6 +110,8 @@ static void add_row(struct gx_table *table, const struct gx_snapshot *s, uint32_
     gx_table_bytes(table, link[GX_LINK_sent_redundant_bytes_total]);
     gx_table_bytes(table, link[GX_LINK_received_bytes_total]);
     gx_table_cell(table, "%" PRIu64, link[GX_LINK_lost_packets_total]);
+    gx_table_cell(table, "%" PRIu64, rebuilt_advance(link));
+    gx_table_cell(table, "%" PRIu64, link[GX_LINK_rebuilt_asked_shards_total]);
     gx_table_cell(table, "%" PRIu64, drops(link));
     gx_table_cell(table, "%" PRIu64, link[GX_LINK_transfers_open]);
 }
@@ -126,9 +139,9 @@ static void print_path(const struct gx_ctl *ctl, const struct gx_snapshot *s, ui
 
 static void print_table(const struct gx_ctl *ctl, const struct gx_snapshot *s)
 {
-    static const char *const titles[] = {
-        "link",       "address",   "state", ">heard",   ">rtt",       ">loss", ">sent",
-        ">redundant", ">received", ">lost", ">dropped", ">transfers", NULL};
+    static const char *const titles[] = {"link",     "address", "state",      ">heard",     ">rtt",
+                                         ">loss",    ">sent",   ">redundant", ">received",  ">lost",
+                                         ">advance", ">asked",  ">dropped",   ">transfers", NULL};
     struct gx_table table;
 
     gx_table_init(&table, titles);

@@ -113,6 +113,19 @@ static int security_configure(struct gxd *gxd)
     return ret ? -EINVAL : 0;
 }
 
+static void known_configure(struct gxd *gxd)
+{
+    for (uint32_t i = 0; i < gxd->config.site_count; i++) {
+        struct gx_known *known = &gxd->core_config.links.known[i];
+
+        *known = gx_known_aged(&gxd->stat->known[i], gxd->stat->started_ns);
+        if (known->packets > 0)
+            gx_info_log("site %s: known from before: loss %.2f%%, in bursts of %.1f, %.1f Mbit/s",
+                        gxd->config.sites[i].name, (double)known->loss_ppm / 1e4,
+                        (double)known->burst_milli / 1e3, (double)known->rate_bps / 1e6);
+    }
+}
+
 static int core_configure(struct gxd *gxd)
 {
     struct gx_core_config *core = &gxd->core_config;
@@ -127,6 +140,7 @@ static int core_configure(struct gxd *gxd)
     core->memory_bytes = config->memory_bytes;
     core->counters = gxd->stat->workers;
     core->view = &gxd->stat->view;
+    known_configure(gxd);
     return links_configure(gxd);
 }
 
@@ -163,11 +177,28 @@ static void state_link(const struct gx_config *config)
                     target, strerror(errno));
 }
 
+/* Of the gxd before this one. */
+static void known_find(const struct gx_config *config, struct gx_known known[GX_SITES_MAX])
+{
+    const struct gx_stat_file *last;
+    bool alive;
+
+    memset(known, 0, GX_SITES_MAX * sizeof(*known));
+    if (gx_stat_open(config->state, &last, &alive))
+        return;
+    for (uint32_t i = 0; i < config->site_count; i++)
+        known[i] = gx_known_of(last, config->sites[i].name);
+    gx_stat_unmap(last);
+}
+
 static int state_open(struct gxd *gxd)
 {
     const char *directory = gxd->config.state;
-    int ret = gx_stat_create(directory, &gxd->stat, &gxd->stat_fd);
+    struct gx_known known[GX_SITES_MAX];
+    int ret;
 
+    known_find(&gxd->config, known); /* the file is about to be replaced */
+    ret = gx_stat_create(directory, &gxd->stat, &gxd->stat_fd);
     if (ret == -EWOULDBLOCK)
         gx_error_log("%s: another gxd keeps its state here: choose another `state:`", directory);
     else if (ret)
@@ -176,6 +207,7 @@ static int state_open(struct gxd *gxd)
     if (ret)
         return ret;
     gx_log_init(gxd->config.log_level, gxd->stat);
+    memcpy(gxd->stat->known, known, sizeof(known));
     state_link(&gxd->config);
     return 0;
 }

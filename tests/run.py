@@ -3,7 +3,8 @@
 
     tests/run.py all | SUITE... [FOLDER...] [--seeds A-B] [--jobs N] [--no-build]
 
-Suites: unit, unit-asan, bytes, sim, sim-asan, integration, bench (a suite by hand: `tests/run.py unit fec lane`).
+Suites: unit, unit-asan, bytes, sim, sim-asan, integration; by hand alone bench and soak, the simulators with 10,000 seeds
+(`tests/run.py unit fec lane` runs one suite).
 The last line is always `N passed, N failed, N skipped`; the exit status is 1 when anything failed.
 
 A suite without a single test counts as a failure, and so does a program that dies, hangs, or says nothing.
@@ -33,11 +34,14 @@ ASAN = BUILD + "/asan"
 MAKE = os.environ.get("MAKE") or "make"
 
 ALL = ["unit", "unit-asan", "bytes", "sim", "sim-asan", "integration"]
-SEEDS, SEEDS_ASAN = (1, 1000), (1, 100)
+SEEDS, SEEDS_ASAN, SEEDS_SOAK = (1, 1000), (1, 100), (1, 10000)
 SEEDS_A_JOB, SEEDS_A_JOB_ASAN = 50, 10
 SEEDED = ["gx-sim", "links_sim"]
-TIMEOUT_S = {"unit": 120, "unit-asan": 300, "bytes": 120, "sim": 600, "sim-asan": 600, "integration": 600, "bench": 900}
+SCENES = ["rate_sim", "scene_sim"]
+TIMEOUT_S = {"unit": 120, "unit-asan": 300, "bytes": 120, "sim": 600, "sim-asan": 600, "integration": 600, "bench": 900,
+             "soak": 1800}
 TOTAL_S = 840  # a run within 15 minutes on two cores, and a hang, end here
+TOTAL_SOAK_S = 12 * 3600
 GRACE_S = 5
 SHOWN_LINES = 80
 # Integration tests mostly wait, so two at once; those that look at times get the machine for themselves.
@@ -275,7 +279,8 @@ def sim_tests(build_dir, seeds, san):
             b = min(a + count - 1, last)
             yield f"{program} seeds {a}-{b}", one_test(f"seeds {a}-{b}"), [path, "--seeds", f"{a}-{b}"], environment(san)
     if not san:
-        yield "rate_sim", one_test("every scene"), [os.path.join(ROOT, build_dir, "bin/rate_sim")], environment()
+        for program in SCENES:
+            yield program, one_test("every scene"), [os.path.join(ROOT, build_dir, "bin", program)], environment()
 
 
 def integration_tests():
@@ -336,6 +341,8 @@ def suite(name, options):
         return sim_tests(BUILD, options.seeds or SEEDS, False)
     if name == "sim-asan":
         return sim_tests(ASAN, options.seeds or SEEDS_ASAN, True)
+    if name == "soak":
+        return sim_tests(BUILD, options.seeds or SEEDS_SOAK, False)
     if name == "integration":
         return integration_tests()
     return bench_tests()
@@ -390,7 +397,7 @@ def parse_seeds(text):
 def main():
     global jobs
     parser = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1].strip())
-    parser.add_argument("suite", choices=ALL + ["all", "bench"])
+    parser.add_argument("suite", choices=ALL + ["all", "bench", "soak"])
     parser.add_argument("folders", nargs="*")
     parser.add_argument("--seeds", type=parse_seeds)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -402,7 +409,8 @@ def main():
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    timer = threading.Timer(TOTAL_S, stop)
+    total_s = TOTAL_SOAK_S if options.suite == "soak" else TOTAL_S
+    timer = threading.Timer(total_s, stop)
     timer.daemon = True
     timer.start()
 
@@ -437,7 +445,7 @@ def main():
 
     if stopping.is_set():
         late = timer.finished.is_set()
-        totals.failed.append(("runner", f"no end after {TOTAL_S} s" if late else "interrupted"))
+        totals.failed.append(("runner", f"no end after {total_s} s" if late else "interrupted"))
     for label, results in (("skipped", totals.skipped), ("failed", totals.failed)):
         for test, why in results:
             print(f"{label}: {test}{': ' + why if why else ''}")

@@ -118,6 +118,13 @@ void gx_estimate_totals(struct gx_estimate *estimate, uint64_t expected, uint64_
     }
 }
 
+void gx_estimate_recall(struct gx_estimate *estimate, double packets, double loss, double burst)
+{
+    estimate->expected = packets;
+    estimate->lost = loss * packets;
+    estimate->bursts = estimate->lost / (burst > 1 ? burst : 1);
+}
+
 bool gx_estimate_cold(const struct gx_estimate *estimate)
 {
     return estimate->expected < COLD_PACKETS;

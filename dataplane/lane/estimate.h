@@ -33,6 +33,8 @@ void gx_estimate_back_reset(struct gx_estimate *estimate);
 /* The peer's totals; smaller ones than before mean that it has started to count anew. */
 void gx_estimate_totals(struct gx_estimate *estimate, uint64_t expected, uint64_t lost,
                         uint64_t bursts);
+/* What an earlier process knew, and on how many packets it rests. Before the first totals. */
+void gx_estimate_recall(struct gx_estimate *estimate, double packets, double loss, double burst);
 uint64_t gx_estimate_rtt_min_ns(const struct gx_estimate *estimate);
 /* The smallest sample of the last one to two round trips (at least 10 ms): of a path with jitter, what its queue adds; 0: unknown.
  * Without what the way back took longer than it has to: the queue there is made by the peer's sending, and a worker that comes
@@ -42,7 +44,7 @@ uint64_t gx_estimate_standing_ns(const struct gx_estimate *estimate);
 /* Fewer than 1,000 packets judged: loss and burst say nothing yet. */
 bool gx_estimate_cold(const struct gx_estimate *estimate);
 double gx_estimate_loss(const struct gx_estimate *estimate); /* 0 to 1 */
-/* While cold: so much it may well be (two standard deviations of a Poisson count above), 0 before the first packet. */
+/* So much it may well be (two standard deviations of a Poisson count above), 0 before the first packet. */
 double gx_estimate_loss_likely(const struct gx_estimate *estimate);
 double gx_estimate_burst(const struct gx_estimate *estimate); /* packets, at least 1 */
 

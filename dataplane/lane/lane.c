@@ -4,6 +4,7 @@
 
 #define INTERVAL_MAX_NS 10000000ull
 #define INTERVAL_MIN_NS 1000000ull
+#define BURSTY 4
 #define WINDOW_UNKNOWN_NS 10000000ull
 #define PROBE_IDLE_NS 500000000ull  /* after the last feedback: half of what starts a handshake */
 #define PROBE_RETRY_NS 125000000ull /* after a probe that is not answered */
@@ -75,9 +76,19 @@ uint64_t gx_lane_timeout_ns(const struct gx_lane *lane)
     return timeout > GX_LANE_TIMEOUT_MIN_NS ? timeout : GX_LANE_TIMEOUT_MIN_NS;
 }
 
+/* Where losses on our way out come in bursts, one may take all feedback of half a second: more of it ends it sooner. */
+static uint64_t feedback_interval_ns(const struct gx_lane *lane)
+{
+    uint64_t interval = gx_lane_interval_ns(lane);
+
+    if (gx_estimate_burst(&lane->estimate) < BURSTY)
+        return interval;
+    return interval / BURSTY > INTERVAL_MIN_NS ? interval / BURSTY : INTERVAL_MIN_NS;
+}
+
 void gx_lane_feedback_soon(struct gx_lane *lane, uint64_t now)
 {
-    uint64_t due = lane->feedback_sent_ns + gx_lane_interval_ns(lane);
+    uint64_t due = lane->feedback_sent_ns + feedback_interval_ns(lane);
 
     if (due < now)
         due = now;

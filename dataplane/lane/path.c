@@ -41,6 +41,12 @@ static void path_init(struct gx_rate *rate)
     rate->bps = rate->path.model_bps = rate->ceiling_bps / START_SHARE;
 }
 
+/* START goes on from there: twice too much meets a queue within a round trip, half of it is doubled in one. */
+static void path_recall(struct gx_rate *rate, uint64_t bps)
+{
+    rate->bps = rate->path.model_bps = bps < rate->ceiling_bps ? bps : rate->ceiling_bps;
+}
+
 static uint64_t round_ns(const struct gx_rate_path *path)
 {
     return path->min_ns > ROUND_MIN_NS ? path->min_ns : ROUND_MIN_NS;
@@ -285,5 +291,6 @@ static void path_on_feedback(struct gx_rate *rate, const struct gx_rate_sample *
 const struct gx_rate_algorithm gx_rate_path = {
     .name = "path",
     .init = path_init,
+    .recall = path_recall,
     .on_feedback = path_on_feedback,
 };

@@ -22,6 +22,12 @@ void gx_rate_init(struct gx_rate *rate, const struct gx_rate_algorithm *algorith
     algorithm->init(rate);
 }
 
+void gx_rate_recall(struct gx_rate *rate, uint64_t bps)
+{
+    if (rate->algorithm->recall != NULL)
+        rate->algorithm->recall(rate, bps);
+}
+
 void gx_rate_ceiling(struct gx_rate *rate, uint64_t ceiling_bps)
 {
     rate->ceiling_bps = ceiling_bps;

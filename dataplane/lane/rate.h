@@ -58,6 +58,7 @@ struct gx_rate {
 struct gx_rate_algorithm {
     const char *name;
     void (*init)(struct gx_rate *rate);
+    void (*recall)(struct gx_rate *rate, uint64_t bps); /* NULL: it has nothing to remember */
     void (*on_feedback)(struct gx_rate *rate, const struct gx_rate_sample *sample);
 };
 
@@ -71,6 +72,8 @@ const struct gx_rate_algorithm *gx_rate_find(const char *name);
 
 void gx_rate_init(struct gx_rate *rate, const struct gx_rate_algorithm *algorithm,
                   uint64_t ceiling_bps, double loss_floor);
+/* What an earlier process had come to: a first guess, before the first feedback. */
+void gx_rate_recall(struct gx_rate *rate, uint64_t bps);
 /* Another ceiling. A lower one holds at once, a higher one from the next feedback on, which brings the grant. */
 void gx_rate_ceiling(struct gx_rate *rate, uint64_t ceiling_bps);
 

@@ -64,7 +64,7 @@ static int open_locked(const char *path)
 
 static int map_new(int fd, struct gx_stat_file **file)
 {
-    struct timespec now;
+    struct timespec now, clock;
 
     /* Blocks now, not a SIGBUS when the disk is full later. */
     int rc = posix_fallocate(fd, 0, sizeof(**file));
@@ -75,11 +75,13 @@ static int map_new(int fd, struct gx_stat_file **file)
         return -errno;
     *file = memory;
     clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_MONOTONIC, &clock);
     (*file)->magic = GX_STAT_MAGIC;
     (*file)->version_minor = GX_STAT_VERSION_MINOR;
     (*file)->bytes = sizeof(**file);
     (*file)->pid = (uint32_t)getpid();
     (*file)->started_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    (*file)->started_clock_ns = (uint64_t)clock.tv_sec * 1000000000 + (uint64_t)clock.tv_nsec;
     __atomic_store_n(&(*file)->version_major, GX_STAT_VERSION_MAJOR, __ATOMIC_RELEASE);
     return 0;
 }

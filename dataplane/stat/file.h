@@ -10,6 +10,7 @@
 
 #include "gx.h"
 #include "stat/counters.h"
+#include "stat/known.h"
 #include "stat/view.h"
 #include "wire/header.h"
 
@@ -34,8 +35,9 @@ struct gx_stat_file {
     uint64_t bytes; /* sizeof(struct gx_stat_file) of the writer */
     uint32_t pid;
     uint32_t self, site_count;
-    uint32_t ready;      /* 1 once the worker runs and the attach socket listens */
-    uint64_t started_ns; /* CLOCK_REALTIME */
+    uint32_t ready;            /* 1 once the worker runs and the attach socket listens */
+    uint64_t started_ns;       /* CLOCK_REALTIME … */
+    uint64_t started_clock_ns; /* … and CLOCK_MONOTONIC, at the same moment */
     uint64_t incarnation;
     uint64_t rate_bps;
     uint64_t mtu;
@@ -49,6 +51,7 @@ struct gx_stat_file {
         struct gx_counters counters;
         struct gx_counters workers[GX_WORKERS_MAX];
     };
+    struct gx_known known[GX_SITES_MAX]; /* what this gxd began with */
     struct gx_view view;
     struct gx_stat_error errors[GX_STAT_ERRORS];
 };

@@ -476,6 +476,8 @@ static bool worker_create(struct gx_lanes *lanes, uint32_t w,
     worker->idx = w;
     config.lane = w;
     config.counters = lanes->config.counters + w;
+    for (uint32_t i = 0; i < config.site_count; i++)
+        config.known[i].rate_bps /= lanes->worker_count;
     if (w > 0) {
         config.seed ^= w * 0x9e3779b97f4a7c15ull;
         config.stash_packets = STASH_PACKETS;

@@ -76,6 +76,17 @@ static void local_init(struct gx_links *links)
     gx_hello_list_digest(local->names, local->site_count, local->list_digest);
 }
 
+static void recall(struct gx_lane *lane, const struct gx_known *known, uint64_t now)
+{
+    if (known->packets == 0)
+        return;
+    gx_estimate_recall(&lane->estimate, (double)known->packets, (double)known->loss_ppm / 1e6,
+                       (double)known->burst_milli / 1e3);
+    if (known->rate_bps > 0)
+        gx_rate_recall(&lane->rate, known->rate_bps);
+    gx_pace_rate(&lane->pace, lane->rate.bps, now);
+}
+
 static void peer_init(struct gx_links *links, uint32_t idx, uint32_t ring_count, uint64_t now)
 {
     struct gx_peer *peer = &links->peers[idx];
@@ -87,6 +98,7 @@ static void peer_init(struct gx_links *links, uint32_t idx, uint32_t ring_count,
                                                       : &gx_rate_path,
                  links->config.rate_bps, links->config.loss_floor, packet_bytes(&links->config),
                  links->rings + (size_t)idx * ring_count, ring_count, now);
+    recall(&peer->lane, &links->config.known[idx], now);
     if (links->config.lane > 0)
         gx_handshake_dial(&peer->handshake, false, now);
     gx_recv_init(&peer->recv);
@@ -321,9 +333,9 @@ void gx_peer_policy(struct gx_links *links, struct gx_peer *peer, const struct g
 
     bool cold = gx_estimate_cold(estimate);
 
-    gx_policy_init(
-        &peer->policy, cold ? gx_estimate_loss_likely(estimate) : gx_estimate_loss(estimate),
-        gx_estimate_burst(estimate), cold, estimate->rtt_ns, shards * shard_ns, GX_K * shard_ns);
+    gx_policy_init(&peer->policy, gx_estimate_loss_likely(estimate), gx_estimate_burst(estimate),
+                   cold, estimate->rtt_ns, shards * shard_ns, GX_K * shard_ns);
+    peer->policy.orderly = peer->lane.peer_lateness_us == 0;
 }
 
 void gx_peer_flight_drop_oldest(struct gx_peer *peer)
@@ -363,7 +375,8 @@ static uint64_t send_timeout_ns(const struct gx_peer *peer, const struct gx_send
 {
     uint64_t timeout = gx_lane_timeout_ns(&peer->lane);
 
-    if (send->pass_done || send->answer != GX_ANSWER_OPEN || timeout > SILENT_NS)
+    if (!gx_send_pending(send) ||
+        (send->answer != GX_ANSWER_OPEN && send->answer != GX_ANSWER_NONE) || timeout > SILENT_NS)
         return timeout;
     return SILENT_NS;
 }

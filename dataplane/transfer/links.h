@@ -16,6 +16,7 @@
 #include "session/psk.h"
 #include "session/random.h"
 #include "stat/counters.h"
+#include "stat/known.h"
 #include "transfer/sink.h"
 #include "transfer/source.h"
 #include "wire/address.h"
@@ -43,6 +44,7 @@ struct gx_links_config {
     bool secure;                  /* `security: psk` */
     uint8_t psk[GX_PSK_BYTES];
     uint32_t send_blocks; /* records of blocks, 16 bytes each, for all sends; 0: 262,144 */
+    struct gx_known known[GX_SITES_MAX]; /* of an earlier process, aged */
     struct gx_counters *counters;
     /* With several workers each has links of its own. */
     uint32_t workers; /* 0: 1 */

@@ -190,6 +190,9 @@ static void place(struct gx_links *links, struct gx_peer *peer, struct gx_incomi
         GX_COUNT_LINK(counters, peer->idx, received_shards_total, 1);
         GX_COUNT_LINK(counters, peer->idx, blocks_rebuilt_total, rebuilt > 0);
         GX_COUNT_LINK(counters, peer->idx, rebuilt_shards_total, rebuilt);
+        if (rebuilt > 0)
+            GX_COUNT_LINK(counters, peer->idx, rebuilt_asked_shards_total,
+                          gx_part_asked(part, header->block));
         gx_lane_feedback_soon(&peer->lane, now);
         if (gx_part_is_complete(part))
             part_done(links, part, now);

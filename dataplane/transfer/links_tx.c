@@ -263,6 +263,7 @@ static void count_shard(struct gx_links *links, uint32_t peer, const struct gx_r
 
     counters[GX_LINK_sent_data_shards_total] += is_data && !row->repeat;
     counters[GX_LINK_sent_parity_shards_total] += !is_data && !row->repeat;
+    counters[GX_LINK_sent_asked_shards_total] += row->asked;
     counters[GX_LINK_sent_repeat_shards_total] += row->repeat;
     if (!is_data || row->repeat)
         GX_COUNTER_ADD(counters[GX_LINK_sent_redundant_bytes_total],
@@ -294,6 +295,7 @@ static void tx_shard(struct gx_links *links, struct gx_peer *peer, struct out *o
         .type = GX_TYPE_SHARD,
         .transfer = send->open.transfer,
         .block = row->block,
+        .flags = row->asked ? GX_HEADER_ASKED : 0,
         .shard = (uint8_t)row->row,
         .k = (uint8_t)row->k,
     };

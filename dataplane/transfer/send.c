@@ -86,6 +86,13 @@ static uint32_t in_flight(const struct gx_send_block *block, uint32_t k)
     return block->fresh + (block->mid < missing ? block->mid : missing);
 }
 
+/* In the tail, where waiting costs time: what was overtaken on a path that keeps the order is lost, and not to be waited for. */
+static uint32_t in_flight_tail(const struct gx_send_block *block, uint32_t k,
+                               const struct gx_policy *policy)
+{
+    return policy->orderly ? block->fresh : in_flight(block, k);
+}
+
 /* Rows that may be sent before the block wraps; once it has, only when all that was sent is judged. */
 static uint32_t rows_left(const struct gx_send_block *block)
 {
@@ -104,10 +111,12 @@ static bool is_wanted(const struct gx_send *send, uint32_t i)
            (send->helper || block->sent >= gx_layout_k(&send->layout, i));
 }
 
-static void want_set(struct gx_send *send, uint32_t i, uint32_t rows)
+static void want_set(struct gx_send *send, uint32_t i, uint32_t rows, uint32_t flight)
 {
     struct gx_send_block *block = &send->blocks[i];
     uint32_t left = rows_left(block);
+
+    block->asked = block->lack > flight ? (uint16_t)(block->lack - flight) : 0;
 
     if (rows > left)
         rows = left;
@@ -128,7 +137,7 @@ static void want_exactly(struct gx_send *send, uint32_t i)
     const struct gx_send_block *block = &send->blocks[i];
     uint32_t flight = in_flight(block, gx_layout_k(&send->layout, i));
 
-    want_set(send, i, block->lack > flight ? block->lack - flight : 0);
+    want_set(send, i, block->lack > flight ? block->lack - flight : 0, flight);
 }
 
 static void want_tail(struct gx_send *send, const struct gx_policy *policy, uint32_t from,
@@ -140,7 +149,7 @@ static void want_tail(struct gx_send *send, const struct gx_policy *policy, uint
 
     for (uint32_t i = send->below; i < send->layout.block_count; i++) {
         const struct gx_send_block *block = &send->blocks[i];
-        uint32_t flight = in_flight(block, gx_layout_k(&send->layout, i));
+        uint32_t flight = in_flight_tail(block, gx_layout_k(&send->layout, i), policy);
 
         if (block->lack == 0)
             continue;
@@ -148,11 +157,18 @@ static void want_tail(struct gx_send *send, const struct gx_policy *policy, uint
         flight_total += flight > block->lack ? flight : block->lack;
     }
     gx_tail_init(&tail, policy, flight_total, blocks);
-    for (uint32_t i = from; i < end; i++)
-        if (is_wanted(send, i))
-            want_set(send, i,
-                     gx_tail_rows(&tail, in_flight(&send->blocks[i], gx_layout_k(&send->layout, i)),
-                                  send->blocks[i].lack));
+    for (uint32_t i = from; i < end; i++) {
+        const struct gx_send_block *block = &send->blocks[i];
+        uint32_t k = gx_layout_k(&send->layout, i), flight, parity;
+
+        if (!is_wanted(send, i))
+            continue;
+        flight = in_flight_tail(block, k, policy);
+        parity = send->helper ? block->sent : block->sent - k; /* the newest rows */
+        if (parity > flight)
+            parity = flight;
+        want_set(send, i, gx_tail_rows(&tail, flight - parity, parity, block->lack), flight);
+    }
 }
 
 /* A helper is in its tail when it was told what is wanted and has served it. */
@@ -259,6 +275,8 @@ static void row_take(struct gx_send *send, uint32_t i, struct gx_row *row)
     row->k = gx_layout_k(&send->layout, i);
     row->row = (block->start + block->sent) % GX_ROWS;
     row->repeat = block->sent >= GX_ROWS;
+    row->asked = block->asked > 0;
+    block->asked -= row->asked;
     block->sent++;
     block->fresh++;
     send->flight_total++;
@@ -343,7 +361,7 @@ static void block_lack(struct gx_send *send, uint32_t i, uint32_t lack)
         block_known(send, i, lack);
     block->lack = (uint8_t)lack;
     if (lack == 0)
-        want_set(send, i, 0);
+        want_set(send, i, 0, 0);
 }
 
 bool gx_send_feedback(struct gx_send *send, const struct gx_feedback_entry *entry,

@@ -27,7 +27,8 @@ struct gx_send_block {
     uint32_t sent; /* rows, repetitions included */
     uint16_t fresh;
     uint16_t mid;
-    uint16_t want; /* rows to send now */
+    uint16_t want;  /* rows to send now */
+    uint16_t asked; /* of these, what the receiver lacks for certain: the rest goes in advance */
     uint8_t start;
     uint8_t lack; /* as last told */
     uint8_t base; /* rows that the receiver had before our first */
@@ -83,6 +84,7 @@ struct gx_row {
     uint32_t k;
     uint32_t row;
     bool repeat; /* sent before */
+    bool asked;  /* it makes up for a row that is lost; parity otherwise goes in advance */
 };
 
 /* The layout of the part that `open` names, *start its first byte in the source. False: it is impossible. */

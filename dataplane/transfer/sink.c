@@ -14,6 +14,7 @@ struct gx_sink_block {
     uint8_t k;
     uint8_t have;
     uint8_t parity;
+    uint8_t asked; /* of that, what we asked for */
     bool done;
 };
 
@@ -163,6 +164,11 @@ void gx_sink_check(struct gx_sink *sink, uint64_t param_count)
 void gx_sink_free(struct gx_sink *sink)
 {
     sink->state = GX_SINK_FREE;
+}
+
+uint32_t gx_part_asked(const struct gx_part *part, uint32_t block)
+{
+    return part->blocks[block].asked;
 }
 
 uint32_t gx_part_lack(const struct gx_part *part, uint32_t block)
@@ -396,6 +402,8 @@ enum gx_sink_effect gx_part_place(struct gx_part *part, const struct gx_header *
         return effect;
     block = &part->blocks[header->block];
     row_place(part, header->block, header->shard, payload, header->payload_bytes);
+    if (header->shard >= block->k && header->flags & GX_HEADER_ASKED)
+        block->asked++;
     /* Relaxed: gx_sink_shards_here() only looks how fast it grows. */
     __atomic_store_n(&part->shards_here, part->shards_here + 1, __ATOMIC_RELAXED);
     if (header->block >= part->blocks_touched)

@@ -102,6 +102,8 @@ enum gx_sink_effect gx_part_place(struct gx_part *part, const struct gx_header *
                                   const uint8_t *payload, void *scratch, uint32_t *rebuilt);
 bool gx_part_is_complete(const struct gx_part *part);
 
+/* Of the parity rows of a block, those that were asked for, as their sender says. */
+uint32_t gx_part_asked(const struct gx_part *part, uint32_t block);
 /* How many more rows the block needs; 0: it is complete. */
 uint32_t gx_part_lack(const struct gx_part *part, uint32_t block);
 

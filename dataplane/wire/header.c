@@ -10,7 +10,7 @@
 void gx_header_build(const struct gx_header *header, uint8_t out[GX_HEADER_BYTES])
 {
     out[0] = (uint8_t)(GX_VERSION << 4 | header->type);
-    out[1] = 0;
+    out[1] = header->flags;
     gx_put_u16(out + 2, header->payload_bytes);
     gx_put_u32(out + 4, header->session);
     gx_put_u64(out + 8, header->number);
@@ -29,6 +29,7 @@ enum gx_header_fault gx_header_parse(struct gx_header *header, const uint8_t *pa
         return GX_HEADER_MALFORMED;
     header->version = packet[0] >> 4;
     header->type = packet[0] & 15;
+    header->flags = packet[1];
     header->payload_bytes = gx_get_u16(packet + 2);
     header->session = gx_get_u32(packet + 4);
     header->number = gx_get_u64(packet + 8);

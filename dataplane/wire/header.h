@@ -1,7 +1,7 @@
 /* gx_header: the 48 bytes before every payload. Little-endian.
  *
  *   0  u8      version (high nibble), type (low nibble)
- *   1  u8      flags, 0
+ *   1  u8      flags: 1 the shard is parity that the receiver's feedback asked for; others 0, and ignored
  *   2  u16     payload bytes
  *   4  u32     receiver's session index; 0 in a hello
  *   8  u64     packet number of the lane and direction, from 1; of a hello its attempt
@@ -21,7 +21,8 @@
 #define GX_FRAME_OVERHEAD_BYTES 42 /* Ethernet, IPv4, UDP */
 #define GX_TAG_OFFSET 32
 #define GX_VERSION 1
-#define GX_WORKERS_MAX 8 /* of one site, hence lanes of one link and parts of one transfer */
+#define GX_HEADER_ASKED 1 /* flag */
+#define GX_WORKERS_MAX 8  /* of one site, hence lanes of one link and parts of one transfer */
 
 enum gx_type {
     GX_TYPE_HELLO,
@@ -35,6 +36,7 @@ enum gx_type {
 struct gx_header {
     uint8_t version;
     uint8_t type; /* enum gx_type */
+    uint8_t flags;
     uint8_t shard;
     uint8_t k;
     uint16_t payload_bytes;

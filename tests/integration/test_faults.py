@@ -164,6 +164,8 @@ def test_gxd_killed_for_a_moment():
         reports = scene.end()
         check(reports["b"]["reattached"] == 1, "b attached again %d times" % reports["b"]["reattached"])
         check(lab.sites[0].counter("peer_restarts_total", "b") == 1, "a counted no restart of b")
+        for peer in "a", "c":
+            check("site %s: known from before" % peer in lab.sites[1].gxd.err(), "b knew nothing of its link to %s" % peer)
 
 
 def test_gxd_killed_for_long():

@@ -382,6 +382,8 @@ static void site_start(struct world *world, uint32_t i)
     config->secure = world->config.secure;
     config->counters = &site->counters;
     config->send_blocks = 32768;
+    for (uint32_t j = 0; j < world->config.sites; j++)
+        config->known[j] = world->config.known;
     site->incarnation++;
     contexts[i] = (struct upcall_ctx){.world = world, .self = i};
     site->links = links_must(gx_links_create(config, &ops, &contexts[i], world->now));
@@ -454,6 +456,20 @@ static void site_app(struct world *world, uint32_t i)
     }
 }
 
+/* A site at 10 Gbit/s that was idle sends 5 ms of packets at once. */
+static void port_keep(struct world *world, struct site *site, uint32_t owner)
+{
+    if (site->port_count == site->port_max) {
+        site->port_max = site->port_max * 2 + 4096;
+        site->port = links_must(realloc(site->port, site->port_max * sizeof *site->port));
+    }
+    site->port[site->port_count++] = (struct in_port){
+        .owner = owner,
+        .incarnation = site->incarnation,
+        .release_ns = world->now + links_random_below(world, world->config.hold_ns_max + 1),
+    };
+}
+
 static void site_tx(struct world *world, uint32_t i)
 {
     struct site *site = &world->sites[i];
@@ -467,13 +483,7 @@ static void site_tx(struct world *world, uint32_t i)
         cpu_add(world, start);
         for (uint32_t p = 0; p < count; p++) {
             send_packet(world, i, &packets[p]);
-            if (site->port_count == 4096)
-                abort();
-            site->port[site->port_count++] = (struct in_port){
-                .owner = packets[p].owner,
-                .incarnation = site->incarnation,
-                .release_ns = world->now + links_random_below(world, world->config.hold_ns_max + 1),
-            };
+            port_keep(world, site, packets[p].owner);
         }
         if (count < world->config.tx_max)
             return;
@@ -687,7 +697,6 @@ void links_world_init(struct world *world, const struct world_config *config)
     if (gx_impair_init(&world->neck, &config->neck, world->now) != 0)
         abort();
     for (uint32_t i = 0; i < config->sites; i++) {
-        world->sites[i].port = links_must(calloc(4096, sizeof *world->sites[i].port));
         world->sites[i].restart_ns = UINT64_MAX;
         for (uint32_t j = 0; j < config->sites; j++) {
             struct gx_impair_config impair = config->impair;

@@ -49,7 +49,7 @@ struct site {
     uint64_t restart_ns; /* when it crashes and comes back; UINT64_MAX: never */
     uint32_t incarnation;
     struct in_port *port;
-    uint32_t port_count;
+    uint32_t port_count, port_max;
     uint64_t upcalls;
     uint64_t control_ns[WORLD_SITES_MAX]; /* next state message */
     uint64_t order[WORLD_SITES_MAX];      /* newest state message heard */
@@ -87,6 +87,7 @@ struct world_config {
     bool hostile;                                   /* strangers, replays, fuzz */
     uint64_t restart_ns;                            /* of site 1, 0: never */
     uint64_t fault_end_ns;
+    struct gx_known known; /* what each site thinks of each link at its start */
     struct target target;
     uint32_t mtu; /* of the path between sites 0 and 1 from begin to end; 0: any packet passes */
     uint32_t mtu_ways;                 /* bit 0: from 0 to 1, bit 1: from 1 to 0 */

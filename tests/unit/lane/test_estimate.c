@@ -7,6 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <math.h>
+
 #include "lane/estimate.h"
 
 #define MS 1000000ull
@@ -45,6 +47,22 @@ static void old_losses_fade_within_some_20000_packets(void **state)
     for (uint64_t n = 21000; n <= 120000; n += 1000)
         gx_estimate_totals(&estimate, n, 2000, 2000);
     assert_true(gx_estimate_loss(&estimate) < 0.002);
+}
+
+static void what_an_earlier_gxd_knew_counts_until_more_is_seen(void **state)
+{
+    struct gx_estimate estimate = {0};
+
+    (void)state;
+    gx_estimate_recall(&estimate, 4000, 0.1, 20);
+    assert_false(gx_estimate_cold(&estimate));
+    assert_true(fabs(gx_estimate_loss(&estimate) - 0.1) < 1e-9);
+    assert_true(fabs(gx_estimate_burst(&estimate) - 20) < 1e-9);
+    gx_estimate_totals(&estimate, 16000, 0, 0);
+    assert_true(fabs(gx_estimate_loss(&estimate) - 0.02) < 1e-9);
+    estimate = (struct gx_estimate){0};
+    gx_estimate_recall(&estimate, 500, 0, 0);
+    assert_true(gx_estimate_cold(&estimate) && gx_estimate_burst(&estimate) == 1);
 }
 
 static void late_arrivals_lower_the_loss(void **state)
@@ -146,6 +164,7 @@ int main(void)
         cmocka_unit_test(loss_and_burst_follow_the_totals),
         cmocka_unit_test(a_few_losses_may_mean_more),
         cmocka_unit_test(old_losses_fade_within_some_20000_packets),
+        cmocka_unit_test(what_an_earlier_gxd_knew_counts_until_more_is_seen),
         cmocka_unit_test(late_arrivals_lower_the_loss),
         cmocka_unit_test(a_peer_that_counts_anew_is_noticed),
         cmocka_unit_test(hostile_totals_give_a_loss_between_0_and_1),

@@ -109,6 +109,16 @@ static void feedback_keeps_its_interval(void **state)
     assert_int_equal(lane.feedback_due_ns, 103 * MS);
 }
 
+static void feedback_comes_more_often_where_bursts_take_it(void **state)
+{
+    (void)state;
+    lane.feedback_sent_ns = 1000 * MS;
+    gx_estimate_totals(&lane.estimate, 20000, 1000, 20);
+    gx_lane_feedback_soon(&lane, 1000 * MS);
+    assert_int_equal(lane.feedback_due_ns, 1002 * MS + MS / 2);
+    assert_int_equal(gx_lane_interval_ns(&lane), 10 * MS);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -120,6 +130,7 @@ int main(void)
         TEST(last_shard_is_probed_for_until_judged),
         TEST(probes_become_seldom_when_nobody_answers),
         TEST(feedback_keeps_its_interval),
+        TEST(feedback_comes_more_often_where_bursts_take_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

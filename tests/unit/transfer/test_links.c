@@ -294,6 +294,18 @@ static void transfer_is_held_and_everything_let_go(void **state)
     assert_int_equal(ends[0].counters.link[1][GX_LINK_transfers_open], 0);
 }
 
+/* It is more often the way back that is gone for a moment than that nobody wants the data. */
+static void data_goes_on_for_a_second_before_the_first_answer(void **state)
+{
+    (void)state;
+    gx_links_set_rate(ends[0].links, 4000000, 1000000000, now); /* 0.6 s for all of it */
+    deaf = true;
+    send_it();
+    run(800 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+    assert_int_equal(ends[0].answers[GX_ANSWER_OPEN], 0);
+}
+
 static void source_counts_packets_in_the_port(void **state)
 {
     (void)state;
@@ -646,6 +658,7 @@ int main(void)
         TEST(a_part_of_another_lane_is_dropped),
         TEST(sessions_come_up_with_each_others_incarnation),
         TEST(transfer_is_held_and_everything_let_go),
+        TEST(data_goes_on_for_a_second_before_the_first_answer),
         TEST(source_counts_packets_in_the_port),
         TEST(not_ready_waits_and_goes_on_when_told),
         TEST(final_answers_end_the_send),

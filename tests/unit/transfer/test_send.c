@@ -107,6 +107,7 @@ static void repair_goes_before_new_data_and_is_exactly_the_lack(void **state)
 
         assert_int_equal(row.block, 1);
         assert_int_equal(row.row, 64 + i);
+        assert_true(row.asked);
     }
     assert_int_equal(next().block, 3);
     assert_int_equal(next().block, 6); /* and on with the data: 10 of the second group are gone */
@@ -136,6 +137,28 @@ static void rows_overtaken_but_not_judged_may_still_come(void **state)
     assert_false(gx_send_pending(&send));
 }
 
+/* Found in a transfer of 25 MB at 5% loss: a block that lost 10 of 73 was thought to have spare rows for 20 ms more. */
+static void overtaken_rows_are_lost_in_the_tail_of_a_path_that_keeps_the_order(void **state)
+{
+    static const uint8_t lacks[1] = {2};
+
+    (void)state;
+    start(1, false, 0, 1);
+    policy.orderly = true;
+    for (uint32_t i = 0; i < 64; i++)
+        next();
+    for (uint32_t i = 0; i < 64; i++)
+        gx_send_seen(&send, 0);
+    feedback(0, 0, lacks, 1, true);
+    assert_int_equal(next().row, 64);
+    assert_int_equal(next().row, 65);
+    assert_false(gx_send_pending(&send));
+    for (uint32_t i = 0; i < 64; i++)
+        gx_send_judged(&send, 0, true);
+    feedback(0, 0, lacks, 1, true);
+    assert_false(gx_send_pending(&send));
+}
+
 static void tail_gets_rows_in_advance_where_loss_is_expected(void **state)
 {
     uint32_t parity = 0;
@@ -146,7 +169,9 @@ static void tail_gets_rows_in_advance_where_loss_is_expected(void **state)
     for (uint32_t i = 0; i < 128; i++)
         assert_true(next().row < 64);
     while (gx_send_pending(&send)) {
-        assert_true(next().row >= 64);
+        struct gx_row row = next();
+
+        assert_true(row.row >= 64 && !row.asked);
         parity++;
     }
     assert_in_range(parity, 2 * 7, 2 * 14);
@@ -276,6 +301,7 @@ int main(void)
         cmocka_unit_test(clean_link_gets_data_only),
         cmocka_unit_test(repair_goes_before_new_data_and_is_exactly_the_lack),
         cmocka_unit_test(rows_overtaken_but_not_judged_may_still_come),
+        cmocka_unit_test(overtaken_rows_are_lost_in_the_tail_of_a_path_that_keeps_the_order),
         cmocka_unit_test(tail_gets_rows_in_advance_where_loss_is_expected),
         cmocka_unit_test(weakest_block_of_the_tail_comes_first),
         cmocka_unit_test(wholly_lost_blocks_are_sent_again_as_parity),

@@ -54,7 +54,8 @@ static int teardown(void **state)
 }
 
 static uint32_t last_rebuilt;
-static bool in_room; /* shards come to lie in their gx_part_room() where they have one */
+static uint8_t flags; /* of what is placed */
+static bool in_room;  /* shards come to lie in their gx_part_room() where they have one */
 static uint32_t room_count;
 
 /* Bytes of a packet that was not authentic, then those that are. */
@@ -79,8 +80,11 @@ static enum gx_sink_effect place(uint32_t block, uint32_t row)
     const uint8_t *data[GX_K_SMALL], *from;
     enum gx_sink_effect effect;
     uint8_t payload[SHARD];
-    struct gx_header header = {
-        .block = block, .shard = (uint8_t)row, .k = (uint8_t)k, .payload_bytes = SHARD};
+    struct gx_header header = {.flags = flags,
+                               .block = block,
+                               .shard = (uint8_t)row,
+                               .k = (uint8_t)k,
+                               .payload_bytes = SHARD};
 
     for (uint32_t i = 0; i < k; i++)
         data[i] = bytes + (first + i) * SHARD;
@@ -180,6 +184,23 @@ static void parity_gives_way_to_the_data_in_whose_place_it_waits(void **state)
     assert_int_equal(gx_part_lack(&sink.parts[0], 0), 0);
     assert_int_equal(last_rebuilt, 10);
     assert_memory_equal(staging, bytes, k * SHARD);
+}
+
+static void parity_that_was_asked_for_is_told_from_parity_in_advance(void **state)
+{
+    uint32_t k = gx_layout_k(&sink.parts[0].layout, 0);
+
+    (void)state;
+    for (uint32_t row = 3; row < k; row++)
+        place(0, row);
+    place(0, k);
+    flags = GX_HEADER_ASKED;
+    place(0, k + 1);
+    place(0, k + 2);
+    flags = 0;
+    assert_int_equal(last_rebuilt, 3);
+    assert_int_equal(gx_part_asked(&sink.parts[0], 0), 2);
+    assert_int_equal(gx_part_asked(&sink.parts[0], 1), 0);
 }
 
 static void second_arrival_of_a_row_changes_nothing(void **state)
@@ -344,6 +365,7 @@ int main(void)
         TEST(shards_that_lie_in_their_place_already_rebuild_the_bytes),
         TEST(a_shard_without_a_place_of_its_own_gets_none),
         TEST(parity_gives_way_to_the_data_in_whose_place_it_waits),
+        TEST(parity_that_was_asked_for_is_told_from_parity_in_advance),
         TEST(second_arrival_of_a_row_changes_nothing),
         TEST(shards_that_do_not_fit_are_malformed),
         TEST(other_bytes_than_the_digest_names_are_bad),

@@ -33,6 +33,7 @@ static void built_header_has_the_documented_bytes(void **state)
 static void parse_gives_back_what_was_built(void **state)
 {
     struct gx_header header = {.type = GX_TYPE_FEEDBACK,
+                               .flags = GX_HEADER_ASKED,
                                .payload_bytes = 7,
                                .session = 9,
                                .number = 77,
@@ -49,6 +50,7 @@ static void parse_gives_back_what_was_built(void **state)
     assert_int_equal(gx_header_parse(&parsed, packet, sizeof packet), GX_HEADER_OK);
     assert_int_equal(parsed.version, GX_VERSION);
     assert_int_equal(parsed.type, header.type);
+    assert_int_equal(parsed.flags, header.flags);
     assert_int_equal(parsed.payload_bytes, header.payload_bytes);
     assert_int_equal(parsed.session, header.session);
     assert_int_equal(parsed.number, header.number);
