@@ -7,12 +7,12 @@
  */
 #include "exchange/exchange.h"
 
-#define STUCK_NS                                                                                   \
-    1000000000ull /* so long nothing of it comes, or a site that was asked does not begin */
-#define WINDOW_NS                                                                                  \
-    200000000ull /* what a path delivers is measured over so long, four round trips at least */
-#define WORTH_NS                                                                                   \
-    200000000ull /* what is here sooner needs no help: it takes two round trips to begin */
+/* So long nothing of it comes, or a site that was asked does not begin. */
+#define STUCK_NS 1000000000ull
+/* What a path delivers is measured over so long, four round trips at least. */
+#define WINDOW_NS 200000000ull
+/* What is here sooner needs no help: it takes two round trips to begin. */
+#define WORTH_NS 200000000ull
 #define WINDOW_ROUNDS 4
 
 static uint64_t per_second(uint64_t bytes, uint64_t ns)
