@@ -91,7 +91,7 @@ CORE_SRC  := $(filter-out dataplane/stat/file.c,$(CORE_SRC))
 GX_SRC    := $(wildcard dataplane/api/*.c dataplane/arena/*.c dataplane/format/*.c)
 GXD_SRC   := $(filter-out dataplane/core.c,$(wildcard dataplane/*.c dataplane/port/*.c dataplane/port/net/*.c dataplane/stat/file.c))
 # Files that include DPDK's headers: these alone get its flags, and without DPDK they are left out.
-DPDK_SRC  := $(wildcard dataplane/port/eal.c dataplane/port/device.c dataplane/port/dpdk*.c tools/*/dpdk*.c \
+DPDK_SRC  := $(wildcard dataplane/port/eal.c dataplane/port/device*.c dataplane/port/dpdk*.c tools/*/dpdk*.c \
     tools/gx-perf/local*.c tests/unit/port/test_dpdk*.c tests/bench/dpdk*.c)
 GXD_SRC   := $(if $(HAVE_DPDK),$(GXD_SRC),$(filter-out $(DPDK_SRC),$(GXD_SRC)))
 CTL_SRC   := $(wildcard control/*.c control/*/*.c)

@@ -1,7 +1,6 @@
 #include "worker.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -9,19 +8,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "arena/guard.h"
 #include "gx_assert.h"
 #include "port/clock.h"
+#include "worker_trainers.h"
 
-#define ORDERS                                                                                     \
-    1024u /* more than main can have under way: three per trainer, one per journal entry and client */
+/* More than main can have under way: three per trainer, one per journal entry and client. */
+#define ORDERS 1024u
 #define NOTICES 512u
 #define ENTRIES 64u
-#define COMMANDS_PER_PASS 16
 #define EVENTS_PER_PASS 64
 #define BURSTS_PER_PASS 4
-/* Commands wait until so many events fit: no command causes more, so an event never finds a full ring. */
-#define EVENT_ROOM 256
 #define SPIN_NS (20 * GX_NS_PER_US)
 #define SLEEP_MIN_NS (3 * GX_NS_PER_US) /* below this a sleep takes longer than it lasts */
 #define SLEEP_MAX_NS (250 * GX_NS_PER_MS)
@@ -32,8 +28,8 @@
 
 /* ---- notices ---- */
 
-static struct gx_notice *notice_claim(struct gx_worker *worker, enum gx_notice_type type,
-                                      struct gx_trainer *trainer)
+struct gx_notice *gx_worker_notice(struct gx_worker *worker, enum gx_notice_type type,
+                                   struct gx_trainer *trainer)
 {
     struct gx_notice *notice = gx_mailbox_claim(&worker->notices);
 
@@ -45,183 +41,10 @@ static struct gx_notice *notice_claim(struct gx_worker *worker, enum gx_notice_t
     return notice;
 }
 
-static void notice_send(struct gx_worker *worker)
+void gx_worker_notify(struct gx_worker *worker)
 {
     gx_mailbox_commit(&worker->notices);
     eventfd_write(worker->main_fd, 1);
-}
-
-/* ---- trainers ---- */
-
-static struct gx_arena_header *header_of(const struct gx_trainer *trainer)
-{
-    return (struct gx_arena_header *)(void *)trainer->map.base;
-}
-
-/* The eventfd is the trainer's: it may have made it blocking, and full. A trainer that does that between the two calls
- * blocks its own gxd; it can as well fill the disk. */
-static void trainer_kick(const struct gx_trainer *trainer)
-{
-    struct pollfd writable = {.fd = trainer->wake_trainer, .events = POLLOUT};
-
-    if (poll(&writable, 1, 0) == 1 && writable.revents & POLLOUT)
-        eventfd_write(trainer->wake_trainer, 1);
-}
-
-static void trainer_drop(struct gx_worker *worker, struct gx_trainer *trainer)
-{
-    trainer->serving = false;
-    worker->port->ops->unwatch(worker->port, trainer->wake_gxd);
-    gx_core_detach(worker->core, trainer->run, worker->now);
-}
-
-static void trainer_break(struct gx_worker *worker, struct gx_trainer *trainer,
-                          enum gx_reason reason, const char *text)
-{
-    struct gx_event event = {
-        .type = GX_EVENT_REFUSED, .reason = (uint32_t)reason, .completed_ns = worker->now};
-    struct gx_notice *notice;
-
-    if (gx_ring_push(&trainer->events, &event) == 0)
-        trainer_kick(trainer);
-    trainer_drop(worker, trainer);
-    notice = notice_claim(worker, GX_NOTICE_BROKEN, trainer);
-    notice->reason = reason;
-    snprintf(notice->text, sizeof(notice->text), "%s", text);
-    notice_send(worker);
-}
-
-static int trainer_bind(struct gx_worker *worker, struct gx_trainer *trainer)
-{
-    struct gx_arena_header *header = header_of(trainer);
-    const struct gx_arena_layout *layout = &trainer->map.layout;
-    int ret;
-
-    if (worker->trainer_count == GX_TRAINERS_MAX)
-        return -ENOSPC;
-    ret = gx_ring_consume(&trainer->commands, &header->commands,
-                          trainer->map.base + layout->commands, sizeof(struct gx_command));
-    if (!ret)
-        ret = gx_ring_produce(&trainer->events, &header->events, trainer->map.base + layout->events,
-                              sizeof(struct gx_event));
-    if (!ret)
-        ret = worker->port->ops->watch(worker->port, trainer->wake_gxd);
-    return ret;
-}
-
-static void trainer_attach(struct gx_worker *worker, struct gx_trainer *trainer)
-{
-    enum gx_reason reason = GX_REASON_NONE;
-    int ret = trainer_bind(worker, trainer);
-    struct gx_notice *notice;
-
-    if (!ret) {
-        ret = gx_core_attach(worker->core, trainer->run, &reason, worker->now);
-        if (ret)
-            worker->port->ops->unwatch(worker->port, trainer->wake_gxd);
-    } else {
-        reason = ret == -ENOSPC ? GX_REASON_RUNS : GX_REASON_COMMAND;
-    }
-    if (!ret) {
-        trainer->serving = true;
-        worker->trainers[worker->trainer_count++] = trainer;
-        worker->busy_stale = true;
-    }
-    notice = notice_claim(worker, GX_NOTICE_ATTACHED, trainer);
-    notice->error = ret;
-    notice->reason = reason;
-    notice_send(worker);
-}
-
-/* One command. False: there is none, or it must wait, or the trainer was dropped. */
-static bool trainer_command(struct gx_worker *worker, struct gx_trainer *trainer)
-{
-    struct gx_command command;
-    int ret;
-
-    ret = gx_ring_pop(&trainer->commands, &command);
-    if (ret < 0)
-        trainer_break(worker, trainer, GX_REASON_COMMAND,
-                      "the position of its command ring is impossible");
-    if (ret <= 0)
-        return false;
-    gx_core_command(worker->core, trainer->run, &command, worker->now);
-    return true;
-}
-
-static bool trainer_serve(struct gx_worker *worker, struct gx_trainer *trainer)
-{
-    int count = 0;
-
-    if (gx_guard_faulted(trainer->map.guard)) {
-        trainer_break(worker, trainer, GX_REASON_ARENA_FAULT,
-                      gx_reason_text(GX_REASON_ARENA_FAULT));
-        return true;
-    }
-    while (count < COMMANDS_PER_PASS) {
-        int room = gx_ring_room(&trainer->events);
-
-        if (room < 0) {
-            trainer_break(worker, trainer, GX_REASON_COMMAND,
-                          "the position of its event ring is impossible");
-            return true;
-        }
-        if (room < EVENT_ROOM || !trainer_command(worker, trainer))
-            break;
-        count++;
-    }
-    worker->busy_stale |= count > 0;
-    return count > 0;
-}
-
-/* It hung up. What it had submitted before counts. */
-static void trainer_detach(struct gx_worker *worker, struct gx_trainer *trainer)
-{
-    if (!trainer->serving)
-        return;
-    for (uint32_t i = 0; i < GX_RING_ENTRIES && !gx_guard_faulted(trainer->map.guard); i++)
-        if (!trainer_command(worker, trainer))
-            break;
-    if (trainer->serving)
-        trainer_drop(worker, trainer);
-}
-
-/* It may have been given back meanwhile. */
-static void trainer_yield(struct gx_worker *worker, const struct gx_trainer *trainer)
-{
-    for (uint32_t i = 0; i < worker->trainer_count; i++)
-        if (worker->trainers[i] == trainer)
-            gx_run_yield(trainer->run);
-}
-
-static struct gx_trainer *trainer_of(const struct gx_worker *worker, const struct gx_run *run)
-{
-    for (uint32_t i = 0; i < worker->trainer_count; i++)
-        if (worker->trainers[i]->run == run)
-            return worker->trainers[i];
-    return NULL;
-}
-
-static void trainer_forget(struct gx_worker *worker, struct gx_trainer *trainer)
-{
-    uint32_t i = 0;
-
-    while (worker->trainers[i] != trainer)
-        i++;
-    worker->trainers[i] = worker->trainers[--worker->trainer_count];
-    notice_claim(worker, GX_NOTICE_DETACHED, trainer);
-    notice_send(worker);
-}
-
-static void busy_refresh(struct gx_trainer *trainer)
-{
-    struct gx_arena_header *header = header_of(trainer);
-
-    for (uint32_t f = 0; f < trainer->fragment_count; f++)
-        for (uint32_t slot = 0; slot < 2; slot++)
-            /* Release: whoever sees 0 may write over bytes that the port has read. */
-            __atomic_store_n(&header->contribution_busy[f][slot],
-                             gx_run_busy(trainer->run, f, slot), __ATOMIC_RELEASE);
 }
 
 /* ---- the stages of a pass; each says whether it found something to do ---- */
@@ -258,24 +81,24 @@ static bool receive(struct gx_worker *worker)
 
 static void obeyed_send(struct gx_worker *worker, const struct gx_order *order, int error)
 {
-    struct gx_notice *notice = notice_claim(worker, GX_NOTICE_OBEYED, NULL);
+    struct gx_notice *notice = gx_worker_notice(worker, GX_NOTICE_OBEYED, NULL);
 
     notice->cookie = order->cookie;
     notice->error = error;
-    notice_send(worker);
+    gx_worker_notify(worker);
 }
 
 static void order_obey(struct gx_worker *worker, const struct gx_order *order)
 {
     switch (order->type) {
     case GX_ORDER_ATTACH:
-        trainer_attach(worker, order->trainer);
+        gx_trainer_attach(worker, order->trainer);
         break;
     case GX_ORDER_DETACH:
-        trainer_detach(worker, order->trainer);
+        gx_trainer_detach(worker, order->trainer);
         break;
     case GX_ORDER_YIELD:
-        trainer_yield(worker, order->trainer);
+        gx_trainer_yield(worker, order->trainer);
         break;
     case GX_ORDER_JOURNALLED:
         gx_core_journal_done(worker->core, order->sequence, worker->now);
@@ -317,7 +140,7 @@ static bool serve_trainers(struct gx_worker *worker)
 
     for (uint32_t i = 0; i < worker->trainer_count; i++)
         if (worker->trainers[i]->serving)
-            busy |= trainer_serve(worker, worker->trainers[i]);
+            busy |= gx_trainer_serve(worker, worker->trainers[i]);
     return busy;
 }
 
@@ -364,17 +187,17 @@ static bool deliver_events(struct gx_worker *worker)
     int count = 0;
 
     while (count < EVENTS_PER_PASS && gx_core_event(worker->core, &run, &event)) {
-        struct gx_trainer *trainer = trainer_of(worker, run);
+        struct gx_trainer *trainer = gx_trainer_of(worker, run);
 
         count++;
         if (!trainer || !trainer->serving)
             continue;
         /* Before the event: whoever reads it may ask for the buffer at once. */
-        busy_refresh(trainer);
+        gx_trainer_busy(trainer);
         if (gx_ring_push(&trainer->events, &event) == 0)
-            trainer_kick(trainer);
+            gx_trainer_kick(trainer);
         else
-            trainer_break(worker, trainer, GX_REASON_COMMAND, "it does not read its events");
+            gx_trainer_break(worker, trainer, GX_REASON_COMMAND, "it does not read its events");
     }
     return count > 0;
 }
@@ -382,25 +205,25 @@ static bool deliver_events(struct gx_worker *worker)
 static bool tell_detached(struct gx_worker *worker)
 {
     struct gx_run *run = gx_core_detached(worker->core);
-    struct gx_trainer *trainer = run ? trainer_of(worker, run) : NULL;
+    struct gx_trainer *trainer = run ? gx_trainer_of(worker, run) : NULL;
 
     if (trainer)
-        trainer_forget(worker, trainer);
+        gx_trainer_forget(worker, trainer);
     if (worker->leaving && !worker->left && gx_core_left(worker->core, worker->now)) {
         worker->left = true;
-        notice_claim(worker, GX_NOTICE_LEFT, NULL);
-        notice_send(worker);
+        gx_worker_notice(worker, GX_NOTICE_LEFT, NULL);
+        gx_worker_notify(worker);
     }
     return run != NULL;
 }
 
 static void note_send(struct gx_worker *worker, enum gx_log_level level, const char *text)
 {
-    struct gx_notice *notice = notice_claim(worker, GX_NOTICE_NOTE, NULL);
+    struct gx_notice *notice = gx_worker_notice(worker, GX_NOTICE_NOTE, NULL);
 
     notice->level = level;
     snprintf(notice->text, sizeof(notice->text), "%s", text);
-    notice_send(worker);
+    gx_worker_notify(worker);
 }
 
 /* Half of the mailbox is kept for notices that cannot wait; notes can. */
@@ -466,7 +289,7 @@ static void refresh_busy(struct gx_worker *worker)
         return;
     for (uint32_t i = 0; i < worker->trainer_count; i++)
         if (worker->trainers[i]->serving)
-            busy_refresh(worker->trainers[i]);
+            gx_trainer_busy(worker->trainers[i]);
     worker->busy_stale = false;
     worker->busy_ns = worker->now;
 }
@@ -645,8 +468,8 @@ static int begin(struct gx_worker *worker)
     ret = gx_port_start(worker->port, on_release, worker);
     if (!ret)
         ret = worker->port->ops->watch(worker->port, worker->wake_fd);
-    notice_claim(worker, ret ? GX_NOTICE_FAILED : GX_NOTICE_READY, NULL)->error = ret;
-    notice_send(worker);
+    gx_worker_notice(worker, ret ? GX_NOTICE_FAILED : GX_NOTICE_READY, NULL)->error = ret;
+    gx_worker_notify(worker);
     return ret;
 }
 

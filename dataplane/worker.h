@@ -123,4 +123,9 @@ void gx_worker_run(struct gx_worker *const workers[], uint32_t count);
 /* One pass of the loop; for the thread and for tests. */
 void gx_worker_poll(struct gx_worker *worker);
 
+/* The thread's word to main: claimed and filled in, then sent. */
+struct gx_notice *gx_worker_notice(struct gx_worker *worker, enum gx_notice_type type,
+                                   struct gx_trainer *trainer);
+void gx_worker_notify(struct gx_worker *worker);
+
 #endif

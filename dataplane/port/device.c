@@ -1,16 +1,12 @@
 #include "port/device.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,20 +21,15 @@
 #include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 
-#include "port/eal.h"
 #include "port/clock.h"
+#include "port/device_kernel.h"
+#include "port/eal.h"
 
 #define DESCRIPTORS 2048u
 #define MBUFS_MORE 1024u
 #define CACHE 256u
-#define ETHERNET_BYTES 14u
-#define VLAN_BYTES 4u
 #define MTU_DEFAULT 1500u
 #define ROOM_MIN 2048u
-#define XDP_HEADROOM 256u /* the kernel's, in front of ours */
-/* A umem chunk is a page at most; in it lie the mempool's and the mbuf's heads, both headrooms, and the frame. */
-#define XDP_FRAME_MAX (4096u - 64u - 128u - RTE_PKTMBUF_HEADROOM - XDP_HEADROOM)
-#define FDS_MAX 4096
 #define PACKET_HEAD 128u
 
 /* ---- the device string ---- */
@@ -124,13 +115,13 @@ static uint32_t power_of_two(uint32_t value)
 /* A frame of af_packet's ring: the kernel's head and the packet. Larger frames are cut or vanish. */
 static uint32_t packet_room(uint32_t frame_bytes)
 {
-    return (frame_bytes + VLAN_BYTES + PACKET_HEAD + 63) / 64 * 64;
+    return (frame_bytes + GX_VLAN_BYTES + PACKET_HEAD + 63) / 64 * 64;
 }
 
 /* The user's device string, and what it leaves out but the driver needs. */
 static void text_complete(const struct gx_device *device, uint32_t frame_bytes, char *text)
 {
-    uint32_t room = power_of_two(frame_bytes + VLAN_BYTES);
+    uint32_t room = power_of_two(frame_bytes + GX_VLAN_BYTES);
 
     switch (device->kind) {
     case GX_DEVICE_AF_XDP:
@@ -157,38 +148,7 @@ static void text_complete(const struct gx_device *device, uint32_t frame_bytes, 
     }
 }
 
-/* ---- the kernel's interface ---- */
-
-static int iface_ioctl(const char *iface, unsigned long request, struct ifreq *out)
-{
-    int ret, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -errno;
-    snprintf(out->ifr_name, sizeof(out->ifr_name), "%.*s", IFNAMSIZ - 1, iface);
-    ret = ioctl(fd, request, out) ? -errno : 0;
-    close(fd);
-    return ret;
-}
-
-uint32_t gx_device_iface_mtu(const char *iface)
-{
-    struct ifreq request = {0};
-
-    return iface_ioctl(iface, SIOCGIFMTU, &request) ? 0 : (uint32_t)request.ifr_mtu;
-}
-
-void gx_device_mtu_refresh(struct gx_device *device)
-{
-    uint32_t mtu = 0;
-
-    if (device->iface[0] && device->kind != GX_DEVICE_NIC)
-        mtu = gx_device_iface_mtu(device->iface);
-    if (mtu)
-        /* Other workers look at it. */
-        __atomic_store_n(&device->mtu, mtu < device->frame_mtu ? mtu : device->frame_mtu,
-                         __ATOMIC_RELAXED);
-}
+/* ---- the link ---- */
 
 /* The driver connects in start only, and start fails while there is no server. Its handshake runs on a thread of DPDK's,
  * which a stop in the middle of it would crash. */
@@ -211,133 +171,18 @@ static bool memif_up(struct gx_device *device)
     return false;
 }
 
-/* IFF_RUNNING follows the carrier as much as a second later. The carrier itself is asked for only where that matters, since
- * the kernel answers under its global lock. */
-static bool iface_up(const char *iface)
-{
-    struct ethtool_value carrier = {.cmd = ETHTOOL_GLINK};
-    struct ifreq flags = {0}, request = {.ifr_data = (char *)&carrier};
-
-    if (iface_ioctl(iface, SIOCGIFFLAGS, &flags) || !(flags.ifr_flags & IFF_UP))
-        return false;
-    return (flags.ifr_flags & IFF_RUNNING) ||
-           (!iface_ioctl(iface, SIOCETHTOOL, &request) && carrier.data);
-}
-
 bool gx_device_link_up(struct gx_device *device)
 {
     struct rte_eth_link link = {0};
 
     /* Drivers on a kernel interface say "up" whatever happens to it. */
     if (device->iface[0] && device->kind != GX_DEVICE_NIC)
-        return iface_up(device->iface);
+        return gx_iface_up(device->iface);
     if (device->kind == GX_DEVICE_RING)
         return true;
     if (device->kind == GX_DEVICE_MEMIF)
         return memif_up(device);
     return rte_eth_link_get_nowait(device->port_id, &link) == 0 && link.link_status;
-}
-
-/* The driver would only say "failed to configure xdp socket". */
-static int xdp_check(const struct gx_device *device, char *error, size_t error_bytes)
-{
-    int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0), ret = fd < 0 ? -errno : 0;
-
-    if (fd >= 0)
-        close(fd);
-    if (geteuid() != 0 || ret == -EPERM) {
-        snprintf(error, error_bytes,
-                 "device %s: af_xdp needs root with all capabilities: start gxd as root, or by "
-                 "gxd@.service with its drop-in for AF_XDP",
-                 device->name);
-        return -EPERM;
-    }
-    if (ret)
-        snprintf(error, error_bytes,
-                 "device %s: this kernel has no AF_XDP (%s): use net_af_packet0,iface=%s, or "
-                 "port: {udp: …}",
-                 device->name, strerror(-ret), device->iface);
-    return ret;
-}
-
-static int iface_check(const struct gx_device *device, char *error, size_t error_bytes)
-{
-    uint32_t mtu;
-    int ret;
-
-    if (device->kind != GX_DEVICE_AF_XDP && device->kind != GX_DEVICE_AF_PACKET)
-        return 0;
-    if (!device->iface[0]) {
-        snprintf(error, error_bytes, "device %s: name its interface, as in %s,iface=eth0",
-                 device->name, device->name);
-        return -EINVAL;
-    }
-    if (device->kind == GX_DEVICE_AF_XDP && (ret = xdp_check(device, error, error_bytes)))
-        return ret;
-    mtu = gx_device_iface_mtu(device->iface);
-    if (!mtu) {
-        snprintf(error, error_bytes,
-                 "device %s: there is no interface '%s' here; `ip link` lists those there are",
-                 device->name, device->iface);
-        return -ENODEV;
-    }
-    if (device->kind == GX_DEVICE_AF_XDP && mtu + ETHERNET_BYTES + VLAN_BYTES > XDP_FRAME_MAX) {
-        snprintf(
-            error, error_bytes,
-            "device %s: interface %s has MTU %u, af_xdp carries at most %u: ip link set %s mtu %u",
-            device->name, device->iface, mtu, XDP_FRAME_MAX - ETHERNET_BYTES - VLAN_BYTES,
-            device->iface, XDP_FRAME_MAX - ETHERNET_BYTES - VLAN_BYTES);
-        return -EMSGSIZE;
-    }
-    return 0;
-}
-
-/* ---- descriptors that drivers keep to themselves ---- */
-
-struct fds {
-    int domain;
-    uint32_t count;
-    int list[FDS_MAX];
-};
-
-static void fds_scan(struct fds *fds, int domain)
-{
-    DIR *directory = opendir("/proc/self/fd");
-
-    fds->domain = domain;
-    fds->count = 0;
-    if (!directory)
-        return;
-    for (struct dirent *entry; (entry = readdir(directory)) && fds->count < FDS_MAX;) {
-        int fd = atoi(entry->d_name), found = 0;
-        socklen_t length = sizeof(found);
-
-        if (isdigit((unsigned char)entry->d_name[0]) &&
-            !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &found, &length) && found == domain)
-            fds->list[fds->count++] = fd;
-    }
-    closedir(directory);
-}
-
-/* The `index`-th socket of that domain that has come since, -1: none. */
-static int fds_new(const struct fds *before, uint32_t index)
-{
-    struct fds *now = malloc(sizeof(*now));
-    int fd = -1;
-
-    if (!now)
-        return -1;
-    fds_scan(now, before->domain);
-    for (uint32_t i = 0; i < now->count && fd < 0; i++) {
-        bool old = false;
-
-        for (uint32_t j = 0; j < before->count; j++)
-            old |= before->list[j] == now->list[i];
-        if (!old && index-- == 0)
-            fd = now->list[i];
-    }
-    free(now);
-    return fd;
 }
 
 /* ---- pools ---- */
@@ -363,15 +208,16 @@ static uint32_t pool_mbufs(uint32_t rx, uint32_t tx, uint32_t more)
 
 static uint32_t pool_room(enum gx_device_kind kind, uint32_t frame_bytes)
 {
-    uint32_t room = frame_bytes + VLAN_BYTES;
+    uint32_t room = frame_bytes + GX_VLAN_BYTES;
 
     if (kind == GX_DEVICE_AF_PACKET) /* the driver wants room for all of its ring's frame */
         room = packet_room(frame_bytes);
     if (room < ROOM_MIN)
         room = ROOM_MIN;
     if (kind == GX_DEVICE_AF_XDP)
-        room = room + XDP_HEADROOM < XDP_FRAME_MAX + XDP_HEADROOM ? room + XDP_HEADROOM
-                                                                  : XDP_FRAME_MAX + XDP_HEADROOM;
+        room = room + GX_XDP_HEADROOM < GX_XDP_FRAME_MAX + GX_XDP_HEADROOM
+                   ? room + GX_XDP_HEADROOM
+                   : GX_XDP_FRAME_MAX + GX_XDP_HEADROOM;
     return RTE_PKTMBUF_HEADROOM + (room + 63) / 64 * 64;
 }
 
@@ -438,7 +284,8 @@ uint32_t gx_device_memory_mib(const struct gx_device_config *config)
     uint64_t queues = config->queue_count ? config->queue_count : 1;
     uint32_t rx = config->rx_descriptors ? config->rx_descriptors : DESCRIPTORS;
     uint32_t tx = config->tx_descriptors ? config->tx_descriptors : DESCRIPTORS;
-    uint32_t frame_bytes = config->frame_bytes ? config->frame_bytes : MTU_DEFAULT + ETHERNET_BYTES;
+    uint32_t frame_bytes =
+        config->frame_bytes ? config->frame_bytes : MTU_DEFAULT + GX_ETHERNET_BYTES;
     /* af_xdp's buffers are larger than others', but never as large as a jumbo frame. */
     uint32_t xdp = pool_room(GX_DEVICE_AF_XDP, frame_bytes);
     uint32_t other = pool_room(GX_DEVICE_AF_PACKET, frame_bytes);
@@ -585,7 +432,7 @@ static void device_offloads(struct gx_device *device, const struct rte_eth_dev_i
 static void device_mtu(struct gx_device *device, uint32_t *frame_bytes, struct rte_eth_conf *conf,
                        const struct rte_eth_dev_info *info)
 {
-    uint32_t wanted = *frame_bytes ? *frame_bytes - ETHERNET_BYTES : 0;
+    uint32_t wanted = *frame_bytes ? *frame_bytes - GX_ETHERNET_BYTES : 0;
     uint16_t mtu = MTU_DEFAULT;
 
     if (device->iface[0] && device->kind != GX_DEVICE_NIC) {
@@ -599,8 +446,8 @@ static void device_mtu(struct gx_device *device, uint32_t *frame_bytes, struct r
     } else {
         device->mtu = wanted ? wanted : MTU_DEFAULT;
     }
-    if (device->mtu + ETHERNET_BYTES > *frame_bytes)
-        *frame_bytes = device->mtu + ETHERNET_BYTES;
+    if (device->mtu + GX_ETHERNET_BYTES > *frame_bytes)
+        *frame_bytes = device->mtu + GX_ETHERNET_BYTES;
     device->frame_mtu = device->mtu;
 }
 
@@ -613,7 +460,7 @@ static int queue_open(struct gx_device *device, uint16_t queue,
     int socket = rte_eth_dev_socket_id(device->port_id), ret;
     struct rte_eth_txconf tx_conf = info->default_txconf;
     uint32_t mbufs = pool_mbufs(rx, tx, config->mbufs_more);
-    struct fds *before;
+    struct gx_sockets *before;
 
     device->pools[queue] = pool_create(device, queue, mbufs, pool_room(device->kind, frame_bytes));
     if (!device->pools[queue]) {
@@ -628,11 +475,11 @@ static int queue_open(struct gx_device *device, uint16_t queue,
     before = malloc(sizeof(*before));
     if (!before)
         return device_fail(device, "opening", -ENOMEM, error, error_bytes);
-    fds_scan(before, AF_XDP);
+    gx_sockets_scan(before, AF_XDP);
     ret = rte_eth_rx_queue_setup(device->port_id, queue, (uint16_t)rx, (unsigned)socket, NULL,
                                  device->pools[queue]);
     if (!ret && device->kind == GX_DEVICE_AF_XDP)
-        device->wake_fds[queue] = fds_new(before, 0);
+        device->wake_fds[queue] = gx_sockets_new(before, 0);
     free(before);
     if (ret && device->kind == GX_DEVICE_AF_XDP)
         return device_fail(device,
@@ -682,7 +529,7 @@ int gx_device_open(struct gx_device *device, const struct gx_device_config *conf
                    size_t error_bytes)
 {
     char text[GX_DEVICE_TEXT_MAX];
-    struct fds *before = malloc(sizeof(*before));
+    struct gx_sockets *before = malloc(sizeof(*before));
     struct rte_ether_addr mac;
     int ret;
 
@@ -702,15 +549,15 @@ int gx_device_open(struct gx_device *device, const struct gx_device_config *conf
     snprintf(text, sizeof(text), "%s", config->device);
     ret = device_name(device, text, error, error_bytes);
     if (!ret)
-        ret = iface_check(device, error, error_bytes);
+        ret = gx_iface_check(device, error, error_bytes);
     if (!ret) {
         text_complete(device, config->frame_bytes ? config->frame_bytes : MTU_DEFAULT + 14, text);
-        fds_scan(before, AF_PACKET);
+        gx_sockets_scan(before, AF_PACKET);
         ret = device_probe(device, text, error, error_bytes);
     }
     if (!ret && device->kind == GX_DEVICE_AF_PACKET)
         for (uint16_t i = 0; i < device->queue_count; i++)
-            device->wake_fds[i] = fds_new(before, i);
+            device->wake_fds[i] = gx_sockets_new(before, i);
     free(before);
     if (!ret)
         ret = queues_open(device, config, error, error_bytes);
