@@ -184,8 +184,6 @@ def test_a_report_tells_what_the_link_allowed():
             text = f.read()
     for i, report in enumerate(reports):
         losses = [r["link_loss"] for r in report["rounds"]]
-        if losses[0] is None:  # the peer began it long before the warm-up's end was known here: a machine that is too busy
-            losses = losses[1:]
         check(all(loss is not None and 0 <= loss < 0.7 for loss in losses), "losses %s" % losses)
         check(max(losses) > 0, "no burst in 5,600 packets; the link lost %s" % path[(1 - i, i)]["dropped"])
         check(len(set(losses)) > 1, "every round the same: %s" % losses)

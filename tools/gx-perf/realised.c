@@ -102,7 +102,7 @@ static double round_loss(const struct gx_perf_report *r, const struct rows *rows
     while (*at < rows->count && rows->all[*at].ms < begin_ms(r, i))
         ++*at;
     loss = loss_until(rows, at, end_ms, needed);
-    if (isnan(loss) && i > 0) {
+    if (isnan(loss)) {
         loss = loss_until(rows, &left, end_ms, needed);
         *at = left > *at ? left : *at;
     }
@@ -119,6 +119,7 @@ int gx_perf_realised_read(struct gx_perf_report *r, FILE *file, unsigned *line)
 
     if (rc == 0 && rows.count)
         qsort(rows.all, rows.count, sizeof(rows.all[0]), by_time);
+    loss_until(&rows, &at, r->warm_ns / NS_PER_MS, needed); /* the warm-up is a round, too */
     for (uint32_t i = 0; rc == 0 && i < r->round_count; i++)
         r->rounds[i].link_loss = round_loss(r, &rows, i, &at, needed);
     free(rows.all);

@@ -104,6 +104,20 @@ static void a_round_may_begin_long_before_the_last_one_ends_here(void **state)
     assert_near(report.rounds[1].link_loss, 1.0 / 6);
 }
 
+/* The same of the first counted round: what the warm-up needed is not its own. */
+static void the_first_round_may_begin_long_before_the_warm_up_ends_here(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(1);
+    assert_int_equal(read_text(TITLE "10 0 1 15 22470 5 7490\n"
+                                     "50 0 1 12 17976 2 2996\n",
+                               &line),
+                     0);
+    assert_near(report.rounds[0].link_loss, 1.0 / 6);
+}
+
 static void paths_need_no_common_order(void **state)
 {
     unsigned line;
@@ -183,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(each_round_has_the_loss_of_its_time),
         TEST(a_round_may_begin_long_before_the_last_one_ends_here),
+        TEST(the_first_round_may_begin_long_before_the_warm_up_ends_here),
         TEST(paths_need_no_common_order),
         TEST(a_ratio_is_over_what_the_link_could_do),
         TEST(a_round_that_is_not_in_the_log_stays_without),
