@@ -238,11 +238,27 @@ static void the_state_that_a_trainer_left_is_kept_while_somebody_lacks_it(void *
     stop(&b);
 }
 
-static void the_state_that_a_trainer_left_is_kept_for_a_deadline_at_most(void **state)
+/* Its trainer may be in the middle of a long step, and takes a state only after it. */
+static void the_state_that_a_trainer_left_waits_for_whoever_is_present(void **state)
 {
     (void)state;
     struct bench b;
     start_last(&b);
+    gx_core_detach(b.core, b.run, b.now);
+    b.core->exchange->now_ns = b.now + 600000 * MS;
+    assert_null(gx_core_detached(b.core));
+    b.f->status.state_sites = 2;
+    b.f->finished = 3;
+    assert_ptr_equal(gx_core_detached(b.core), b.run);
+    stop(&b);
+}
+
+static void the_state_that_a_trainer_left_waits_a_deadline_for_who_is_gone(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    b.f->status.present = 0;
     gx_core_detach(b.core, b.run, b.now);
     b.core->exchange->now_ns = b.now + 999 * MS;
     assert_null(gx_core_detached(b.core));
@@ -383,7 +399,8 @@ int main(void)
         cmocka_unit_test(an_offer_from_before_behind_was_read_is_void),
         cmocka_unit_test(other_bytes_are_taken_once_they_are_recorded),
         cmocka_unit_test(the_state_that_a_trainer_left_is_kept_while_somebody_lacks_it),
-        cmocka_unit_test(the_state_that_a_trainer_left_is_kept_for_a_deadline_at_most),
+        cmocka_unit_test(the_state_that_a_trainer_left_waits_for_whoever_is_present),
+        cmocka_unit_test(the_state_that_a_trainer_left_waits_a_deadline_for_who_is_gone),
         cmocka_unit_test(the_state_that_a_trainer_left_gives_way_to_a_new_trainer),
         cmocka_unit_test(a_state_that_was_being_written_is_not_kept),
         cmocka_unit_test(a_state_is_digested_after_its_trainer_has_gone),
