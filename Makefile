@@ -398,7 +398,8 @@ integration: deps ## real processes; PORT=udp|af_xdp|memif for one kind of port 
 
 test-gpu: ## on a GPU: kernel tests, compute-sanitizer, training against the CPU, timings; needs a compiler and nvcc only
 	$(if $(NVCC),,@echo 'skip test-gpu: no nvcc (docs/gpu.md); `make deps CUDA=1` fetches one')
-	$(if $(NVCC),@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) gpu-build && tests/gpu/run.sh $(B)/gpu)
+	$(if $(NVCC),@started=$$(date +%s); $(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) gpu-build && \
+	    tests/gpu/run.sh $(B)/gpu $$started)
 
 test-gpu-site: deps ## on a GPU: two sites on loopback, one of them on the GPU
 	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
