@@ -253,7 +253,7 @@ bytes: $(B)/tests/bytes/bytes
 
 # ---- rules ----
 
-.PHONY: gpu-build test-gpu test-gpu-site gpu-resources
+.PHONY: gpu-build test-gpu test-gpu-site gpu-site-bundle gpu-resources
 .PHONY: all build tests bytes unit-build deps deps-lint demo test unit sim integration mutants bench bench-parts lint format \
         dist install uninstall clean help parts FORCE
 
@@ -401,9 +401,13 @@ test-gpu: ## on a GPU: kernel tests, compute-sanitizer, training against the CPU
 	$(if $(NVCC),@started=$$(date +%s); $(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) gpu-build && \
 	    tests/gpu/run.sh $(B)/gpu $$started)
 
-test-gpu-site: deps ## on a GPU: two sites on loopback, one of them on the GPU
-	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
-	@GX_BIN=$(B)/bin GX_GPU=1 $(PYTHON) tests/integration/test_gpu.py a_cpu_site_and_a_gpu_site
+test-gpu-site: $(if $(GPU_SITE),,deps) ## on a GPU: two sites on loopback, one of them on the GPU; GPU_SITE=DIR: programs of gpu-site-bundle
+	$(if $(GPU_SITE),,@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build)
+	@LD_LIBRARY_PATH=$(if $(GPU_SITE),$(abspath $(GPU_SITE))/lib:)$$(tests/gpu/libraries.sh) GX_GPU=1 \
+	    GX_BIN=$(if $(GPU_SITE),$(GPU_SITE),$(B))/bin $(PYTHON) tests/integration/test_gpu.py a_cpu_site_and_a_gpu_site || [ $$? -eq 77 ]
+
+gpu-site-bundle: build ## into GPU_SITE=DIR: what test-gpu-site needs on a machine that lacks tests/deps.txt
+	@tests/gpu/bundle.sh $(B)/bin $(or $(GPU_SITE),$(error GPU_SITE=DIR is wanted))
 
 gpu-resources: ## registers, shared memory and spills of each kernel, for each of CUDA_ARCHS
 	@CUDA_ARCHS='$(CUDA_BUILT)' tests/gpu/resources.sh $(NVCC) $(INCLUDES) -ccbin $(CXX)

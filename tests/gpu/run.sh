@@ -8,10 +8,7 @@ here=$(dirname "$0")
 left=$((470 - $(date +%s) + ${2:-$(date +%s)}))
 end=$((SECONDS + (left > 300 ? left : 300)))
 log=$build/test-gpu.log
-# Where pip puts cuBLAS and cuDNN (PyTorch brings both): the loader does not look there by itself.
-pip_folders=$(python3 -c 'import glob, sys
-print(*(f for p in sys.path for f in glob.glob(p + "/nvidia/*/lib")), sep=":")' 2>/dev/null)
-libraries=${LD_LIBRARY_PATH:-}${LD_LIBRARY_PATH:+${pip_folders:+:}}$pip_folders
+libraries=$("$here/libraries.sh")
 : >"$log"
 failed=0
 
