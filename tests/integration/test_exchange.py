@@ -183,8 +183,10 @@ def test_a_report_tells_what_the_link_allowed():
         with open(page) as f:
             text = f.read()
     for i, report in enumerate(reports):
-        losses = [r["link_loss"] for r in report["rounds"]]
-        check(all(loss is not None and 0 <= loss < 0.7 for loss in losses), "losses %s" % losses)
+        # A site that gets no CPU for three seconds is left out, and its peer's round has no loss.
+        losses = [r["link_loss"] for r in report["rounds"] if len(r["cohort"]) == 2]
+        check(losses and all(loss is not None and 0 <= loss < 0.7 for loss in losses), "rounds %s" % report["rounds"])
+        check(all(r["link_loss"] is None for r in report["rounds"] if "ab"[1 - i] not in r["cohort"]), "rounds %s" % report["rounds"])
         check(max(losses) > 0, "no burst in 5,600 packets; the link lost %s" % path[(1 - i, i)]["dropped"])
         check(len(set(losses)) > 1, "every round the same: %s" % losses)
         check(report["transfer_ratio_realised_p50"] > 0.9, "ratio %s" % report["transfer_ratio_realised_p50"])

@@ -91,14 +91,25 @@ static uint64_t begin_ms(const struct gx_perf_report *r, uint32_t round_idx)
     return before_ns > delay_ns ? (before_ns - delay_ns) / NS_PER_MS : 0;
 }
 
+/* Bytes of frames that a round's members among the peers sent here at least. */
+static double needed_of(const struct gx_perf_report *r, uint32_t cohort)
+{
+    double overhead = (double)GX_PERF_HEADER_BYTES / r->options->link.shard_bytes;
+
+    return __builtin_popcount(cohort & ~(1u << r->site)) * (double)r->bytes * (1 + overhead);
+}
+
 /* What the last round left in the log is skipped, unless the rest is not enough for a round: then this one began earlier. */
 static double round_loss(const struct gx_perf_report *r, const struct rows *rows, uint32_t i,
-                         size_t *at, double needed)
+                         size_t *at)
 {
+    double needed = needed_of(r, r->rounds[i].cohort);
     uint64_t end_ms = r->rounds[i].completed_ns / NS_PER_MS;
     size_t left = *at;
     double loss;
 
+    if (needed == 0) /* nothing was awaited from any link */
+        return NAN;
     while (*at < rows->count && rows->all[*at].ms < begin_ms(r, i))
         ++*at;
     loss = loss_until(rows, at, end_ms, needed);
@@ -112,16 +123,15 @@ static double round_loss(const struct gx_perf_report *r, const struct rows *rows
 int gx_perf_realised_read(struct gx_perf_report *r, FILE *file, unsigned *line)
 {
     struct rows rows = {0};
-    double overhead = (double)GX_PERF_HEADER_BYTES / r->options->link.shard_bytes;
-    double needed = (r->site_count - 1) * (double)r->bytes * (1 + overhead);
     size_t at = 0;
     int rc = rows_read(&rows, file, r->site, line);
 
     if (rc == 0 && rows.count)
         qsort(rows.all, rows.count, sizeof(rows.all[0]), by_time);
-    loss_until(&rows, &at, r->warm_ns / NS_PER_MS, needed); /* the warm-up is a round, too */
+    /* The warm-up is a round, too. */
+    loss_until(&rows, &at, r->warm_ns / NS_PER_MS, needed_of(r, r->warm_cohort));
     for (uint32_t i = 0; rc == 0 && i < r->round_count; i++)
-        r->rounds[i].link_loss = round_loss(r, &rows, i, &at, needed);
+        r->rounds[i].link_loss = round_loss(r, &rows, i, &at);
     free(rows.all);
     return rc;
 }

@@ -11,8 +11,8 @@
 #include "gx-perf/report.h"
 
 /* Sets link_loss of all rounds. From a delay before the end of the round before on, the link's bytes are counted until
- * those that arrived are a round's worth of frames; later losses cost that round nothing. A round in which less arrived than two
- * thirds of that stays without. -EPROTO: line *line is not a slot log's. -ENOMEM. */
+ * those that arrived are what the round's members among the peers sent at least; later losses cost that round nothing. A round in
+ * which less arrived than two thirds of that, or that had no such members, stays without. -EPROTO: line *line is not a slot log's. -ENOMEM. */
 int gx_perf_realised_read(struct gx_perf_report *report, FILE *file, unsigned *line);
 
 #endif

@@ -66,8 +66,10 @@ void gx_perf_report_event(struct gx_perf_report *r, const struct gx_event *event
     totals_add(r, event, counted);
     r->left_out += event->type == GX_EVENT_LEFT_OUT;
     r->voids += event->type == GX_EVENT_VOID;
-    if (!counted)
+    if (!counted) {
         r->warm_ns = event->completed_ns;
+        r->warm_cohort = event->cohort;
+    }
     if (!counted || r->round_count == r->options->rounds)
         return;
     struct gx_perf_round *round = &r->rounds[r->round_count++];

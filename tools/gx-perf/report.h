@@ -58,6 +58,7 @@ struct gx_perf_report {
     struct gx_perf_round *rounds; /* [options->rounds] */
     uint32_t round_count;
     uint64_t warm_ns; /* CLOCK_MONOTONIC: the warm-up was over */
+    uint32_t warm_cohort;
     struct gx_perf_totals totals, seen;
     struct gx_perf_busy busy; /* of gxd's workers in the counted rounds */
     uint64_t checked, errors, left_out, voids, behind, reattached;
