@@ -211,6 +211,54 @@ static void of_three_sites_only_members_were_awaited(void **state)
     assert_near(report.rounds[0].link_loss, 0.5);
 }
 
+/* A millisecond carries 1,000 bytes; each transfer takes 50 of them, from 120 ms, 220 ms, … on, and the delay. */
+static void a_link_is_idle_in_the_time_that_it_carries_nothing(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(2);
+    assert_int_equal(read_text(TITLE "119 0 1 10 10000 0 0\n" /* before the offer */
+                                     "120 0 1 15 15000 0 0\n"
+                                     "169 0 1 10 10000 9 9000\n" /* lost is not idle */
+                                     "170 0 1 10 10000 0 0\n"    /* needed no more */
+                                     "190 0 1 1 100 0 0\n"
+                                     "220 0 1 50 50000 0 0\n",
+                               &line),
+                     0);
+    assert_near(report.rounds[0].link_idle, 0.5);
+    assert_near(report.rounds[1].link_idle, 0);
+    assert_near(gx_perf_report_percentile(&report, GX_PERF_LINK_IDLE, 1), 0.5);
+}
+
+static void where_this_site_offered_last_the_first_shards_tell_when_the_peer_did(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(1);
+    report.rounds[0].offered_ns = 120 * MS;
+    assert_int_equal(read_text(TITLE "112 0 1 1 300 0 0\n" /* control */
+                                     "115 0 1 20 20000 0 0\n"
+                                     "164 0 1 20 20000 0 0\n"
+                                     "165 0 1 10 10000 0 0\n",
+                               &line),
+                     0);
+    assert_near(report.rounds[0].link_idle, 0.2);
+}
+
+static void without_a_transfer_or_a_log_nothing_is_known_of_idle_time(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(2);
+    report.rounds[1].held_seconds = NAN;
+    assert_int_equal(read_text(TITLE "210 0 1 20 29960 0 0\n", &line), 0);
+    assert_true(isnan(report.rounds[0].link_idle));
+    assert_true(isnan(report.rounds[1].link_idle));
+}
+
 static void a_line_being_written_is_left(void **state)
 {
     unsigned line;
@@ -249,6 +297,9 @@ int main(void)
         TEST(a_round_without_the_peer_has_no_loss_and_leaves_the_next_its_own),
         TEST(a_warm_up_without_the_peer_takes_nothing_from_the_log),
         TEST(of_three_sites_only_members_were_awaited),
+        TEST(a_link_is_idle_in_the_time_that_it_carries_nothing),
+        TEST(where_this_site_offered_last_the_first_shards_tell_when_the_peer_did),
+        TEST(without_a_transfer_or_a_log_nothing_is_known_of_idle_time),
         TEST(a_line_being_written_is_left),
         TEST(other_files_are_refused_by_line),
     };
