@@ -80,6 +80,7 @@ INLINE __m256i bf16_round(__m256i bits)
 AVX2 static bool bf16_encode(uint8_t *dst, const float *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += BLOCK, dst += GX_BF16_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         if (abs_bits_max(src) >= GX_FP32_INF)
             return false;
         for (uint32_t i = 0; i < BLOCK; i += 16)
@@ -96,8 +97,11 @@ INLINE __m256 bf16_values(const uint8_t *src)
 
 AVX2 static void bf16_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
-    for (uint64_t i = 0; i < block_count * BLOCK; i += 8)
-        _mm256_storeu_ps(dst + i, bf16_values(src + 2 * i));
+    for (; block_count; block_count--, src += GX_BF16_BLOCK_BYTES, dst += BLOCK) {
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
+        for (uint32_t i = 0; i < BLOCK; i += 8)
+            _mm256_storeu_ps(dst + i, bf16_values(src + 2 * i));
+    }
 }
 
 /* The current rounding mode is nearest even, as in plain.c. */
@@ -112,6 +116,7 @@ AVX2 static bool int8_encode(uint8_t *dst, const float *src, uint64_t block_coun
 {
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     for (; block_count; block_count--, src += BLOCK, dst += GX_INT8_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         uint32_t max = abs_bits_max(src), inverse[2];
         if (max >= GX_FP32_INF)
             return false;
@@ -140,6 +145,7 @@ INLINE __m256 int8_quotients(const uint8_t *src)
 AVX2 static void int8_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += GX_INT8_BLOCK_BYTES, dst += BLOCK) {
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
         __m256 step = _mm256_castsi256_ps(set_bits(gx_int8_step_bits(src[0])));
         for (uint32_t i = 0; i < BLOCK; i += 8)
             _mm256_storeu_ps(dst + i, _mm256_mul_ps(int8_quotients(src + 1 + i), step));
@@ -167,6 +173,7 @@ AVX2 static bool e3m0_encode(uint8_t *dst, const float *src, uint64_t block_coun
 {
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     for (; block_count; block_count--, src += BLOCK, dst += GX_E3M0_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         uint32_t max = abs_bits_max(src);
         if (max >= GX_FP32_INF)
             return false;
@@ -210,6 +217,7 @@ INLINE __m256i e3m0_pairs(const uint8_t *src)
 AVX2 static void e3m0_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += GX_E3M0_BLOCK_BYTES, dst += BLOCK) {
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
         __m256i magnitudes = e3m0_magnitudes(src[0]);
         for (uint32_t i = 0; i < BLOCK / 2; i += 8) {
             __m256i pairs = e3m0_pairs(src + 1 + i);
@@ -303,7 +311,8 @@ INLINE void sums_store(const struct sums *sums, float *low, float *high)
                                    uint64_t first_block, uint64_t block_count)                     \
     {                                                                                              \
         uint64_t at = first_block * (block_bytes);                                                 \
-        for (; block_count; block_count--, at += (block_bytes), dst += BLOCK)                      \
+        for (; block_count; block_count--, at += (block_bytes), dst += BLOCK) {                    \
+            GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);                               \
             for (uint32_t half = 0; half < 2; half++) {                                            \
                 struct sums sums = {EACH(ZERO)};                                                   \
                 float *low = dst + half * (BLOCK - (apart) == 64 ? 32 : 64);                       \
@@ -312,6 +321,7 @@ INLINE void sums_store(const struct sums *sums, float *low, float *high)
                                  cohort->scales[m]);                                               \
                 sums_store(&sums, low, low + (apart));                                             \
             }                                                                                      \
+        }                                                                                          \
     }
 #define ZERO(i) _mm256_setzero_ps(),
 MEAN(fp32, 4 * BLOCK, 32)

@@ -59,6 +59,7 @@ AVX512 static bool finite_bf16(const uint8_t *src, uint64_t block_count)
 AVX512 static bool bf16_encode(uint8_t *dst, const float *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += BLOCK, dst += GX_BF16_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         if (abs_bits_max(src) >= GX_FP32_INF)
             return false;
         for (uint32_t i = 0; i < BLOCK; i += 16) {
@@ -82,13 +83,17 @@ INLINE __m512 bf16_values(const uint8_t *src)
 
 AVX512 static void bf16_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
-    for (uint64_t i = 0; i < block_count * BLOCK; i += 16)
-        _mm512_storeu_ps(dst + i, bf16_values(src + 2 * i));
+    for (; block_count; block_count--, src += GX_BF16_BLOCK_BYTES, dst += BLOCK) {
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
+        for (uint32_t i = 0; i < BLOCK; i += 16)
+            _mm512_storeu_ps(dst + i, bf16_values(src + 2 * i));
+    }
 }
 
 AVX512 static bool int8_encode(uint8_t *dst, const float *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += BLOCK, dst += GX_INT8_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         uint32_t max = abs_bits_max(src), inverse[2];
         if (max >= GX_FP32_INF)
             return false;
@@ -116,6 +121,7 @@ INLINE __m512 int8_quotients(const uint8_t *src)
 AVX512 static void int8_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += GX_INT8_BLOCK_BYTES, dst += BLOCK) {
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
         __m512 step = _mm512_castsi512_ps(set_bits(gx_int8_step_bits(src[0])));
         for (uint32_t i = 0; i < BLOCK; i += 16)
             _mm512_storeu_ps(dst + i, _mm512_mul_ps(int8_quotients(src + 1 + i), step));
@@ -136,6 +142,7 @@ INLINE __m512i e3m0_code(__m512i scale, const float *src)
 AVX512 static bool e3m0_encode(uint8_t *dst, const float *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += BLOCK, dst += GX_E3M0_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         uint32_t max = abs_bits_max(src);
         if (max >= GX_FP32_INF)
             return false;
@@ -169,6 +176,7 @@ INLINE __m512i e3m0_pairs(const uint8_t *src)
 AVX512 static void e3m0_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += GX_E3M0_BLOCK_BYTES, dst += BLOCK) {
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
         __m512 table = e3m0_table(src[0]);
         for (uint32_t i = 0; i < BLOCK / 2; i += 16) {
             __m512i pairs = e3m0_pairs(src + 1 + i), high = _mm512_srli_epi32(pairs, 4);
@@ -239,6 +247,7 @@ INLINE void e3m0_add(struct sums *sums, const uint8_t *src, float scale)
         uint64_t at = first_block * (block_bytes);                                                 \
         for (; block_count; block_count--, at += (block_bytes), dst += BLOCK) {                    \
             struct sums sums = {EACH(ZERO)};                                                       \
+            GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);                               \
             for (uint32_t m = 0; m < cohort->member_count; m++)                                    \
                 format##_add(&sums, (const uint8_t *)cohort->members[m] + at, cohort->scales[m]);  \
             EACH(STORE)                                                                            \

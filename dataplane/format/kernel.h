@@ -63,6 +63,14 @@ extern const struct gx_format_kernel gx_format_avx512;
 #define GX_FORMAT_INLINE static inline
 #endif
 
+/* A block of values is asked for this far ahead: the CPU's own prefetching comes too late for what is
+ * done to them, and later still for what is written. */
+#define GX_FORMAT_READ_AHEAD_BYTES 4096u
+#define GX_FORMAT_WRITE_AHEAD_BYTES 2048u
+#define GX_FORMAT_PREFETCH(values, ahead, write)                                                   \
+    for (uint32_t line = 0; line < GX_FORMAT_BLOCK_VALUES * 4; line += 64)                         \
+    __builtin_prefetch((const char *)(values) + (ahead) + line, write)
+
 /* int8: the scale byte of a block whose largest magnitude has these bits. Rounding up at 127.5/64
  * keeps every quotient at or below 127. */
 GX_FORMAT_INLINE uint32_t gx_int8_scale(uint32_t abs_bits_max)
