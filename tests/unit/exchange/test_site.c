@@ -372,6 +372,48 @@ static void only_the_site_that_was_asked_for_this_round_may_join(void **state)
     assert_false(gx_holder_asked(&slot, 9, 2));
 }
 
+/* Before the decision the owner alone says which bytes are its own; whoever was asked may then open the same ones. */
+static void before_the_decision_a_helper_opens_what_the_owner_has_opened(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct gx_sink *sink = NULL;
+    enum gx_reason reason;
+    start_among(&b, 3);
+    command(&b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !(b.f->has_state && b.f->has_status); i++)
+        turn(&b);
+    struct gx_open open = {.transfer = 1,
+                           .key = {.run = b.run->id,
+                                   .epoch = b.f->epoch,
+                                   .round = 1,
+                                   .owner = 1,
+                                   .kind = GX_KIND_CONTRIBUTION},
+                           .bytes = b.f->wire_bytes,
+                           .weight = 1,
+                           .format = (uint8_t)b.run->format,
+                           .digest_kind = (uint8_t)b.run->digest_kind,
+                           .digest = {{1}},
+                           .shard_bytes = 1408,
+                           .k_max = (uint8_t)gx_layout_k_max(b.f->wire_bytes, 1408),
+                           .parts = 1};
+    struct gx_open other = open;
+    struct gx_slot *slot = &b.f->slots[1][1];
+    other.digest.b[0] = 2;
+    slot->asked_round = 1;
+    slot->asked = 2;
+    slot->asked_ns = b.now;
+    struct gx_exchange *ex = b.core->exchange;
+    assert_int_equal(gx_receive_open(ex, 2, &open, &sink, &reason, b.now), GX_ANSWER_NOT_NEEDED);
+    assert_int_equal(gx_receive_open(ex, 1, &open, &sink, &reason, b.now), GX_ANSWER_OPEN);
+    assert_int_equal(gx_receive_open(ex, 2, &other, &sink, &reason, b.now), GX_ANSWER_NOT_NEEDED);
+    assert_false(slot->joined);
+    assert_int_equal(gx_receive_open(ex, 2, &open, &sink, &reason, b.now), GX_ANSWER_OPEN);
+    assert_true(slot->joined);
+    assert_ptr_equal(sink, &slot->sink);
+    stop(&b);
+}
+
 /* With a second holder's shards came other bytes: the owner alone brings the same contribution again, but another one
  * may be helped. */
 static void a_spoilt_contribution_is_not_helped_again(void **state)
@@ -407,6 +449,7 @@ int main(void)
         cmocka_unit_test(a_site_that_has_just_asked_keeps_its_state),
         cmocka_unit_test(who_asks_for_what_is_not_held_here_is_refused_and_counted),
         cmocka_unit_test(only_the_site_that_was_asked_for_this_round_may_join),
+        cmocka_unit_test(before_the_decision_a_helper_opens_what_the_owner_has_opened),
         cmocka_unit_test(a_spoilt_contribution_is_not_helped_again),
         cmocka_unit_test(a_state_is_copied_to_its_end_even_if_the_site_is_not_behind_after_all),
     };
