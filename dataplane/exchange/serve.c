@@ -72,6 +72,7 @@ static bool own_over(const struct gx_exchange *ex, const struct gx_run *run,
 
 void gx_serve_own_close(struct gx_exchange *ex, struct gx_own *own)
 {
+    own->claimed = own->refuted = false;
     for (uint32_t p = 0; p < GX_SITES_MAX; p++)
         if (own->sends[p]) {
             gx_lanes_send_stop(ex->lanes, own->sends[p]);
@@ -110,7 +111,7 @@ void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
             own->state = GX_OWN_FREE;
         if (own_over(ex, run, f, own, now) && !read)
             gx_serve_own_close(ex, own);
-        if (own->state != GX_OWN_READY || !f->has_status || f->refused)
+        if (!gx_own_goes(own) || !f->has_status || f->refused)
             continue;
         for (uint32_t p = 0; p < run->site_count; p++) {
             if (peer_wants_own(run, f, own, p) && gx_links_up(ex->links, p))
@@ -376,6 +377,7 @@ static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_f
             own->again = true;
             gx_hash_start(&own->hash, run->arena + own->offset, own->bytes);
         }
+        own->refuted |= own->state == GX_OWN_HASHING;
     } else {
         own->done |= 1u << peer;
     }
