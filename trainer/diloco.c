@@ -343,12 +343,11 @@ static int wait_event(struct diloco *d, int timeout_ms)
 static int offer(struct diloco *d)
 {
     struct gx_train *t = d->train;
-    void *buffer = gx_contribution(d->gx, FRAGMENT, open_round(d));
-    if (!buffer)
-        return wait_event(d, 10);
+    if (!gx_contribution(d->gx, FRAGMENT, open_round(d)))
+        return wait_event(d, 10); /* the port still sends from it */
     int rc = gx_train_compare_ranks(t, NULL);
     if (rc == 0)
-        rc = gx_shared_encode(&d->shared, buffer);
+        rc = gx_shared_contribute(&d->shared, open_round(d));
     if (rc != 0)
         return rc;
     const uint64_t now = gx_train_now_ns();

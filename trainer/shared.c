@@ -29,6 +29,7 @@ int gx_shared_init(struct gx_shared *s, struct gx_train *t, struct gx *gx)
 {
     *s = (struct gx_shared){
         .train = t,
+        .gx = gx,
         .outer = t->device->outer,
         .theta = gx_theta(gx, FRAGMENT),
         .momentum = gx_momentum(gx, FRAGMENT),
@@ -72,14 +73,14 @@ int gx_shared_adopt(struct gx_shared *s)
 
 /* ---- on the host ---- */
 
-static int encode_here(struct gx_shared *s, void *wire)
+static int contribute_here(struct gx_shared *s, uint64_t round)
 {
     struct gx_train *t = s->train;
     int rc = t->device->get(t->device_state, GX_PARAMS, t->params);
     if (rc != 0)
         return rc;
     gx_outer_delta(s->delta, s->theta, t->params, t->model.param_count);
-    return gx_encode(t->options.format, wire, s->delta, t->model.param_count);
+    return gx_contribute(s->gx, FRAGMENT, round, s->delta);
 }
 
 static int apply_here(struct gx_shared *s, const float *mean, bool keep_local)
@@ -102,20 +103,20 @@ static int apply_here(struct gx_shared *s, const float *mean, bool keep_local)
 
 /* ---- either way ---- */
 
-int gx_shared_encode(struct gx_shared *s, void *wire)
+int gx_shared_contribute(struct gx_shared *s, uint64_t round)
 {
     struct gx_train *t = s->train;
     int rc;
     if (s->outer) {
-        rc = s->outer->encode(t->device_state, wire);
+        rc = s->outer->encode(t->device_state, gx_contribution(s->gx, FRAGMENT, round));
         rc = rc == 0 ? s->outer->settle(t->device_state, true) : rc;
     } else {
-        rc = encode_here(s, wire);
+        rc = contribute_here(s, round);
     }
     if (rc == -EDOM)
         return gx_fail(&t->failure, rc,
                        "round %" PRIu64 ": the pseudo-gradient is not finite: lower --lr (%g)",
-                       t->state.round + 1, (double)t->options.lr);
+                       round, (double)t->options.lr);
     return rc == 0 ? 0 : gx_train_fail_device(t, rc, "the pseudo-gradient");
 }
 

@@ -14,6 +14,7 @@
 
 struct gx_shared {
     struct gx_train *train;
+    struct gx *gx;
     const struct gx_device_outer *outer; /* NULL: on the host */
     bool attached;
     float *theta, *momentum;
@@ -30,8 +31,9 @@ int gx_shared_load(struct gx_shared *shared);
 /* The same, and theta becomes the device's parameters. */
 int gx_shared_adopt(struct gx_shared *shared);
 
-/* Encodes theta minus the device's parameters into `wire`, in the options' format. */
-int gx_shared_encode(struct gx_shared *shared, void *wire);
+/* Encodes theta minus the device's parameters into gx_contribution(round), which must be free, in the options' format; on
+ * the host with its digest (gx_contribute()). */
+int gx_shared_contribute(struct gx_shared *shared, uint64_t round);
 
 /* The outer step with the cohort's mean. Then the device's parameters are theta, or, with `keep_local`, have moved by what
  * theta moved. */

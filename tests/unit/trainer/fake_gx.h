@@ -165,6 +165,13 @@ void *gx_contribution(struct gx *gx, uint32_t fragment, uint64_t round)
     return gx->contribution;
 }
 
+int gx_contribute(struct gx *gx, uint32_t fragment, uint64_t round, const float *src)
+{
+    void *wire = gx_contribution(gx, fragment, round);
+
+    return wire ? gx_encode(gx->format, wire, src, gx->count) : -EAGAIN;
+}
+
 int gx_offer(struct gx *gx, uint32_t fragment, uint64_t round, uint64_t weight)
 {
     (void)fragment;
