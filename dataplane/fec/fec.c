@@ -22,6 +22,7 @@ static const struct gx_fec_kernel *kernel;
 static const struct gx_fec_kernel *const kernels[] = {
 #ifdef __x86_64__
     &gx_fec_gfni,
+    &gx_fec_gfni_avx2,
     &gx_fec_isal_avx,
 #endif
     &gx_fec_isal,
@@ -65,6 +66,8 @@ static bool cpu_has(const struct gx_fec_kernel *wanted)
     if (wanted == &gx_fec_gfni)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("gfni");
+    if (wanted == &gx_fec_gfni_avx2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("gfni");
 #endif
     return false;
 }
@@ -76,6 +79,8 @@ static const struct gx_fec_kernel *kernel_best(void)
 #ifdef __x86_64__
     if (cpu_has(&gx_fec_gfni))
         return &gx_fec_gfni;
+    if (cpu_has(&gx_fec_gfni_avx2))
+        return &gx_fec_gfni_avx2;
     if (__builtin_cpu_is("znver1"))
         return &gx_fec_isal_avx;
 #endif

@@ -39,7 +39,8 @@ size_t gx_fec_scratch_bytes(uint32_t shard_bytes);
 int gx_fec_decode(uint32_t k, uint32_t shard_bytes, uint8_t *const *slots, const uint8_t *rows,
                   void *scratch);
 
-/* The kernel in use: "isal" (ISA-L's own choice), "isal-avx" or "gfni". */
+/* The kernel in use: "isal" (ISA-L's own choice), "isal-avx", "gfni-avx2" or
+ * "gfni". */
 const char *gx_fec_kernel_name(void);
 
 /* Chooses another kernel, for tests and comparisons: -EINVAL when unknown, -ENOTSUP when this CPU

@@ -27,6 +27,7 @@ extern const struct gx_fec_kernel gx_fec_isal;
 #ifdef __x86_64__
 extern const struct gx_fec_kernel gx_fec_isal_avx;
 extern const struct gx_fec_kernel gx_fec_gfni;
+extern const struct gx_fec_kernel gx_fec_gfni_avx2;
 #endif
 
 /* The product of two elements. */

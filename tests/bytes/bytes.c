@@ -78,7 +78,7 @@ static void print_parity(void)
 int main(void)
 {
     static const char *const isas[] = {"plain", "avx2", "avx512"};
-    static const char *const kernels[] = {"isal", "isal-avx", "gfni"};
+    static const char *const kernels[] = {"isal", "isal-avx", "gfni-avx2", "gfni"};
     gx_fec_init();
     for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
         random_state = 20240520;

@@ -20,7 +20,7 @@
 #define SHARD_BYTES_MAX 8896u
 #define ROUNDS 400u
 
-static const char *const kernels[] = {"isal", "isal-avx", "gfni"};
+static const char *const kernels[] = {"isal", "isal-avx", "gfni-avx2", "gfni"};
 static uint64_t seed;
 
 static uint32_t random_below(uint32_t bound)
