@@ -151,6 +151,7 @@ struct gx_pin {
 
 struct gx_helper {
     struct gx_transfer *send; /* NULL: free */
+    bool early;               /* opened before the decision; no shard goes before it */
     struct gx_slot *slot;
     uint32_t peer;
 };

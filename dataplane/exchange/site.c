@@ -405,7 +405,7 @@ void gx_site_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragm
         if (behind != f->behind)
             f->report_due_ns = ex->control_due_ns = 0;
         f->behind = behind;
-        if (f->want == GX_WANT_CONTRIBUTION && at != STANDS_LACKING)
+        if (f->want == GX_WANT_CONTRIBUTION && at != STANDS_LACKING && at != STANDS_CURRENT)
             f->want = GX_WANT_NOTHING;
         if (behind)
             gx_fetch_advance(ex, run, f, now);
@@ -415,8 +415,11 @@ void gx_site_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragm
             reduce_start(ex, run, f, gx_fragment_record(f, f->applied + 1), now);
         else if (at == STANDS_LACKING)
             gx_holder_ask(ex, run, f, now);
+        else if (at == STANDS_CURRENT)
+            gx_holder_ask_early(ex, run, f, now);
         other_bytes(ex, run, f, now);
     }
+    gx_serve_helpers(ex, run, f);
     gx_serve_own(ex, run, f, now);
 }
 

@@ -29,6 +29,7 @@ struct perf {
     uint64_t round;        /* that is next, or under way */
     uint64_t last;         /* round */
     uint64_t due_first_ns; /* of --interval: the first counted round's */
+    uint64_t offered_ns;   /* of the round under way; 0: not yet */
     struct gx_perf_busy_moment warm;
     bool terminal;
 };
@@ -209,6 +210,7 @@ static int offer(struct perf *p)
         return code;
     int rc = gx_contribute(p->gx, 0, p->round, p->values);
     wait_until_due(p);
+    p->offered_ns = now_ns();
     if (rc == 0)
         rc = gx_offer(p->gx, 0, p->round, gx_perf_weight(p->report->site));
     return settle(p, rc, "offer");
@@ -282,6 +284,7 @@ static int finish(struct perf *p, const struct gx_event *event)
         return GX_PERF_FAILED;
     }
     gx_perf_report_event(p->report, event, p->round > 1);
+    gx_perf_report_offered(p->report, p->offered_ns);
     if (has_due(p))
         gx_perf_report_due(p->report, due_ns(p));
     if (p->round == 1)
