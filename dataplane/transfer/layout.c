@@ -39,18 +39,6 @@ uint64_t gx_layout_part(uint64_t bytes, uint32_t shard_bytes, uint32_t part, uin
     return start;
 }
 
-uint32_t gx_layout_k(const struct gx_layout *layout, uint32_t block)
-{
-    return layout->k_small + (block < layout->large_count);
-}
-
-uint32_t gx_layout_first(const struct gx_layout *layout, uint32_t block)
-{
-    uint32_t large = block < layout->large_count ? block : layout->large_count;
-
-    return block * layout->k_small + large;
-}
-
 uint32_t gx_layout_block_of(const struct gx_layout *layout, uint32_t shard)
 {
     uint32_t large_shards = layout->large_count * (layout->k_small + 1);

@@ -24,9 +24,20 @@ struct gx_layout {
 bool gx_layout_init(struct gx_layout *layout, uint64_t bytes, uint32_t shard_bytes, uint32_t k_max);
 /* The k_max that the policy gives to a transfer of so many bytes (DESIGN.md section 4a, 1). */
 uint32_t gx_layout_k_max(uint64_t bytes, uint32_t shard_bytes);
-uint32_t gx_layout_k(const struct gx_layout *layout, uint32_t block);
-uint32_t gx_layout_first(const struct gx_layout *layout,
-                         uint32_t block); /* first shard of the block */
+
+static inline uint32_t gx_layout_k(const struct gx_layout *layout, uint32_t block)
+{
+    return layout->k_small + (block < layout->large_count);
+}
+
+/* First shard of the block. */
+static inline uint32_t gx_layout_first(const struct gx_layout *layout, uint32_t block)
+{
+    uint32_t large = block < layout->large_count ? block : layout->large_count;
+
+    return block * layout->k_small + large;
+}
+
 uint32_t gx_layout_block_of(const struct gx_layout *layout, uint32_t shard);
 
 /* The range of part `part` of `parts`: whole shards, equal within one, the last part with the short shard. Returns its

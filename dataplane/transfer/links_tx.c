@@ -347,14 +347,32 @@ static struct gx_send *send_pick(struct gx_peer *peer)
     return state;
 }
 
-static bool peer_can_send(struct gx_peer *peer, uint64_t now)
+/* What goes to this peer next, NULL: nothing now. */
+static struct gx_send *peer_can_send(struct gx_peer *peer, uint64_t now)
 {
-    return gx_handshake_current(&peer->handshake) != NULL && !gx_mtu_short(&peer->mtu) &&
-           send_pick(peer) != NULL && gx_pace_allows(&peer->lane.pace, now);
+    struct gx_send *send;
+
+    if (gx_handshake_current(&peer->handshake) == NULL || gx_mtu_short(&peer->mtu))
+        return NULL;
+    send = send_pick(peer);
+    return send != NULL && gx_pace_allows(&peer->lane.pace, now) ? send : NULL;
 }
 
-/* The peer whose turn it is; the next one when its burst is over or it has nothing to send. NULL: nobody has. */
-static struct gx_peer *peer_pick(struct gx_links *links, uint64_t now)
+/* A shard's transfer, and the peer that it goes to. */
+struct pick {
+    struct gx_peer *peer;
+    struct gx_send *send; /* NULL: nobody has anything to send */
+};
+
+/* Within a burst the pick stays while it can: what could not be sent before it cannot now either. */
+static bool pick_stays(const struct gx_links *links, const struct pick *pick, uint64_t now)
+{
+    return pick->send != NULL && links->burst > 0 && gx_send_pending(pick->send) &&
+           gx_pace_allows(&pick->peer->lane.pace, now);
+}
+
+/* The peer whose turn it is; the next one when its burst is over or it has nothing to send. */
+static struct pick peer_pick(struct gx_links *links, uint64_t now)
 {
     uint32_t sites = links->config.site_count;
 
@@ -367,37 +385,39 @@ static struct gx_peer *peer_pick(struct gx_links *links, uint64_t now)
     }
     for (uint32_t i = 0; i < sites; i++) {
         uint32_t idx = (links->turn + i) % sites;
+        struct gx_send *send =
+            gx_peer_is(links, idx) ? peer_can_send(&links->peers[idx], now) : NULL;
 
-        if (!gx_peer_is(links, idx) || !peer_can_send(&links->peers[idx], now))
+        if (send == NULL)
             continue;
         if (i > 0) {
             links->turn = idx;
             links->burst = GX_BURST_PACKETS;
         }
-        return &links->peers[idx];
+        return (struct pick){&links->peers[idx], send};
     }
-    return NULL;
+    return (struct pick){NULL, NULL};
 }
 
 static void tx_shards(struct gx_links *links, struct out *out, uint64_t now)
 {
     const struct gx_send *last = NULL; /* its policy is known: only feedback changes it */
+    struct pick pick = {NULL, NULL};
 
     while (out->count < out->max && links->pool_free_count > GX_POOL_RESERVE &&
            gx_pace_allows(&links->pace, now)) {
-        struct gx_peer *peer = peer_pick(links, now);
-        struct gx_send *send;
         struct gx_row row;
 
-        if (peer == NULL)
+        if (!pick_stays(links, &pick, now))
+            pick = peer_pick(links, now);
+        if (pick.send == NULL)
             return;
-        send = send_pick(peer);
-        if (send != last)
-            gx_peer_policy(links, peer, send);
-        last = send;
-        if (!gx_send_next(send, &peer->policy, &row))
+        if (pick.send != last)
+            gx_peer_policy(links, pick.peer, pick.send);
+        last = pick.send;
+        if (!gx_send_next(pick.send, &pick.peer->policy, &row))
             continue;
-        tx_shard(links, peer, out, send, &row, now);
+        tx_shard(links, pick.peer, out, pick.send, &row, now);
         links->burst--;
     }
 }
