@@ -161,11 +161,11 @@ static int settle(struct perf *p, int rc, const char *what)
 /* ---- a round ---- */
 
 /* The buffer is busy while the port still sends the contribution of the round before the last from it. */
-static int contribution_wait(struct perf *p, void **out)
+static int contribution_wait(struct perf *p)
 {
     uint64_t end_ns = now_ns() + p->options->timeout_ns;
 
-    while ((*out = gx_contribution(p->gx, 0, p->round)) == NULL) {
+    while (!gx_contribution(p->gx, 0, p->round)) {
         if (now_ns() >= end_ns) {
             say(p,
                 "round %" PRIu64 ": the port still sends round %" PRIu64
@@ -202,14 +202,13 @@ static void wait_until_due(const struct perf *p)
 
 static int offer(struct perf *p)
 {
-    void *contribution = NULL;
     uint64_t count = p->report->param_count;
 
     gx_perf_pattern_fill(p->values, p->seed, p->report->site, p->round, 0, count);
-    int code = contribution_wait(p, &contribution);
+    int code = contribution_wait(p);
     if (code != GX_PERF_OK)
         return code;
-    int rc = gx_encode(p->options->format, contribution, p->values, count);
+    int rc = gx_contribute(p->gx, 0, p->round, p->values);
     wait_until_due(p);
     p->offered_ns = now_ns();
     if (rc == 0)
