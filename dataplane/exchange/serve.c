@@ -72,6 +72,7 @@ static bool own_over(const struct gx_exchange *ex, const struct gx_run *run,
 
 void gx_serve_own_close(struct gx_exchange *ex, struct gx_own *own)
 {
+    own->claimed = own->refuted = false;
     for (uint32_t p = 0; p < GX_SITES_MAX; p++)
         if (own->sends[p]) {
             gx_lanes_send_stop(ex->lanes, own->sends[p]);
@@ -110,7 +111,7 @@ void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
             own->state = GX_OWN_FREE;
         if (own_over(ex, run, f, own, now) && !read)
             gx_serve_own_close(ex, own);
-        if (own->state != GX_OWN_READY || !f->has_status || f->refused)
+        if (!gx_own_goes(own) || !f->has_status || f->refused)
             continue;
         for (uint32_t p = 0; p < run->site_count; p++) {
             if (peer_wants_own(run, f, own, p) && gx_links_up(ex->links, p))
@@ -297,8 +298,9 @@ static void pin_state(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
     }
 }
 
-/* A trainer's last state outlives it as its contributions do: until every site that took part has had it, no longer than a
- * deadline unless it is on its way. `finished` has this site once the coordinator knows what the others can get here. */
+/* A trainer's last state outlives it: as long as a present site lacks it, whose trainer may take longer than a deadline until it
+ * stops for a state; for a site that took part and is gone, no longer than a deadline unless it is on its way. `finished`
+ * has this site once the coordinator knows what the others can get here. */
 bool gx_serve_state_needed(const struct gx_exchange *ex, const struct gx_run *run,
                            const struct gx_fragment *f)
 {
@@ -310,8 +312,11 @@ bool gx_serve_state_needed(const struct gx_exchange *ex, const struct gx_run *ru
     bool sending = false;
     for (uint32_t p = 0; p < run->site_count; p++)
         sending |= run->pin.sends[p] != NULL;
-    uint32_t lack = (s->present & ~s->state_sites) | (f->seen & ~f->finished);
-    return lack && (sending || ex->now_ns < run->detached_ns + ex->config.deadline_ns);
+    bool told = ex->coordinator || gx_links_up(ex->links, GX_COORDINATOR);
+    if (told && s->present & ~s->state_sites)
+        return true;
+    return f->seen & ~f->finished &&
+           (sending || ex->now_ns < run->detached_ns + ex->config.deadline_ns);
 }
 
 void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now)
@@ -372,6 +377,7 @@ static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_f
             own->again = true;
             gx_hash_start(&own->hash, run->arena + own->offset, own->bytes);
         }
+        own->refuted |= own->state == GX_OWN_HASHING;
     } else {
         own->done |= 1u << peer;
     }
