@@ -28,6 +28,7 @@
 #define DRAIN_ROUNDS 3
 #define PROBE_ROUNDS 3
 #define DRAINS_VAIN 2
+#define UNSETTLED_NS (10000 * MS) /* what became another path may become the old one again */
 #define MIN_AGE_NS (10000 * MS)
 #define SOUND_AGE_NS (3000 * MS)
 
@@ -123,6 +124,7 @@ static void best_learn(struct gx_rate_path *path, const struct gx_rate_sample *s
         return;
     if (sample->now - path->period_ns >= PERIOD_ROUNDS * round_ns(path)) {
         path->period_ns = sample->now;
+        path->before_bps = path->best_bps[1];
         path->best_bps[1] = path->best_bps[0];
         path->best_bps[0] = 0;
     }
@@ -141,6 +143,12 @@ static void min_learn(struct gx_rate_path *path, const struct gx_rate_sample *sa
 
 /* ---- modes ---- */
 
+/* The path has become another one of late: it is probed more often, and a probe without a queue doubles sooner. */
+static bool is_unsettled(const struct gx_rate_path *path, uint64_t now)
+{
+    return path->changed_ns != 0 && now - path->changed_ns < UNSETTLED_NS;
+}
+
 static void mode_set(struct gx_rate_path *path, uint8_t mode, const struct gx_rate_sample *sample)
 {
     path->mode = mode;
@@ -149,7 +157,9 @@ static void mode_set(struct gx_rate_path *path, uint8_t mode, const struct gx_ra
     path->round_ns = sample->now;
     path->stalls = 0;
     /* Flows that met a queue together do not probe together again. */
-    path->cruise_ns = round_ns(path) * (6 + sample->now / 1000 % 4);
+    path->cruise_ns =
+        round_ns(path) *
+        (is_unsettled(path, sample->now) ? 2 + sample->now / 1000 % 2 : 6 + sample->now / 1000 % 4);
 }
 
 static bool start_is_over(struct gx_rate_path *path, const struct gx_rate_sample *sample)
@@ -198,6 +208,7 @@ static void mode_advance(struct gx_rate *rate, const struct gx_rate_sample *samp
 {
     struct gx_rate_path *path = &rate->path;
     uint64_t age_ns = sample->now - path->mode_ns;
+    uint64_t probe_rounds = is_unsettled(path, sample->now) ? 1 : PROBE_ROUNDS;
 
     if (path->mode != START && path->mode != SOUND &&
         sample->now - path->min_seen_ns > MIN_AGE_NS) {
@@ -214,7 +225,7 @@ static void mode_advance(struct gx_rate *rate, const struct gx_rate_sample *samp
     case PROBE:
         if (full && age_ns >= round_ns(path))
             mode_set(path, DRAIN, sample);
-        else if (!full && age_ns >= PROBE_ROUNDS * round_ns(path) &&
+        else if (!full && age_ns >= probe_rounds * round_ns(path) &&
                  path->model_bps < rate->ceiling_bps)
             start_again(path, sample);
         break;
@@ -263,8 +274,11 @@ static void model_learn(struct gx_rate *rate, const struct gx_rate_sample *sampl
     idle = is_idle(rate, sample, full);
     best_learn(path, sample, idle);
     if (severe && path->was_severe && !idle) {
+        if (best_bps(path) >= 2 * sample->delivery.delivered_bps ||
+            path->before_bps >= 2 * sample->delivery.delivered_bps)
+            path->changed_ns = sample->now; /* not only that we overfilled it */
         path->best_bps[0] = sample->delivery.delivered_bps;
-        path->best_bps[1] = 0;
+        path->best_bps[1] = path->before_bps = 0;
         mode_set(path, DRAIN, sample);
     } else if (!idle) {
         mode_advance(rate, sample, full);

@@ -41,9 +41,11 @@ struct gx_rate_path {
     uint64_t sounded_ns;  /* when it was sounded last */
     uint64_t grown_bps;   /* delivery that START last grew to */
     uint64_t best_bps[2]; /* largest delivery of this period and of the one before; 0: unknown */
+    uint64_t before_bps;  /* that of the period before those */
     uint64_t period_ns;   /* when this period began */
     struct gx_rate_loss recent; /* of about 1,000 packets */
     struct gx_rate_loss clear;  /* of about 10,000 that met no queue: the path's own */
+    uint64_t changed_ns;        /* when the path last became another one; 0: never */
     bool was_severe;            /* the last span lost far too much */
 };
 

@@ -9,6 +9,7 @@
 #define MS 1000000ull
 #define S (1000 * MS)
 #define OVERHEAD (1 + 90.0 / 1408)
+#define DROPS 12 /* moments at which a bottleneck falls */
 
 static struct world world;
 
@@ -235,18 +236,18 @@ static bool scene_fair(void)
     return ok;
 }
 
-/* In mid-transfer the bottleneck falls to a tenth for 3 s. */
-static bool scene_drop(void)
+/* In mid-transfer the bottleneck falls to a tenth for 3 s, `into` ms after it began. */
+static bool drop(uint64_t into, double *ratio, double *dropped)
 {
     uint32_t idx;
-    double left, ideal;
+    double left, ideal, before = (double)(into - 100) / 1e3;
     bool ok = true;
 
     init(60, 2, 200000000, 200000000, 25 * MS, 0, 0);
     start(0, 1, 25000000, 0);
     ok &= run(60 * S);
     idx = start(0, 1, 50000000, 100 * MS);
-    world.pause_ns = world.now + 1100 * MS;
+    world.pause_ns = world.now + into * MS;
     ok &= run(60 * S);
     gx_impair_set_rate(&world.neck, world.now, 20000000);
     world.pause_ns = world.now + 3 * S;
@@ -254,15 +255,31 @@ static bool scene_drop(void)
     gx_impair_set_rate(&world.neck, world.now, 200000000);
     world.pause_ns = 0;
     ok &= run(60 * S);
-    left = 8 * 50e6 * OVERHEAD - 1.0 * 200e6 - 3 * 20e6;
-    ideal = 4.0 + left / 200e6 + 0.025;
-    ok &= row("bottleneck at a tenth for 3 s in mid-transfer: time over the ideal",
-              took(idx) / ideal, true, 1.15);
-    ok &= row("… dropped by its queue, of all packets",
-              (double)world.neck.counters.dropped[GX_IMPAIR_QUEUE] /
-                  (double)world.neck.counters.packets,
-              true, 0.15);
+    left = 8 * 50e6 * OVERHEAD - before * 200e6 - 3 * 20e6;
+    ideal = before + 3 + left / 200e6 + 0.025;
+    *ratio = took(idx) / ideal;
+    *dropped =
+        (double)world.neck.counters.dropped[GX_IMPAIR_QUEUE] / (double)world.neck.counters.packets;
     links_world_fini(&world);
+    return ok;
+}
+
+/* When the next probe comes is luck: so at several moments. */
+static bool scene_drop(void)
+{
+    double ratio, dropped, ratios = 0, worst = 0, drops = 0;
+    bool ok = true;
+
+    for (uint64_t i = 0; i < DROPS; i++) {
+        ok &= drop(1100 + 11 * i, &ratio, &dropped);
+        ratios += ratio / DROPS;
+        drops += dropped / DROPS;
+        worst = ratio > worst ? ratio : worst;
+    }
+    ok &= row("bottleneck at a tenth for 3 s in mid-transfer: time over the ideal", ratios, true,
+              1.1);
+    ok &= row("… the worst of the moments when it comes", worst, true, 1.15);
+    ok &= row("… dropped by its queue, of all packets", drops, true, 0.15);
     return ok;
 }
 
