@@ -55,7 +55,9 @@ NVCC := $(firstword $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc)) $(shell
     $(wildcard /usr/local/cuda/bin/nvcc $(CUDA_VENV)/lib/python3*/site-packages/nvidia/cu*/bin/nvcc))
 endif
 ifneq ($(NVCC),)
-CUDA_ROOT    := $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+# The toolkit's folder as nvcc itself says it: what is on PATH may be a script that starts it.
+CUDA_ROOT    := $(realpath $(shell $(NVCC) --dryrun -E -x cu /dev/null 2>&1 | sed -n 's/^\#$$ TOP=//p'))
+CUDA_ROOT    := $(or $(CUDA_ROOT),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
 CUDA_LISTED  := $(shell $(NVCC) --list-gpu-arch | sed -n 's/^compute_//p' | awk '$$1 >= 80' | sort -n)
 CUDA_ARCHS   ?= 80 90
 CUDA_BUILT   := $(if $(filter all,$(CUDA_ARCHS)),$(CUDA_LISTED),$(filter $(CUDA_ARCHS),$(CUDA_LISTED)))
@@ -65,7 +67,7 @@ CUDA_GENCODE := $(foreach a,$(CUDA_BUILT),-gencode arch=compute_$(a),code=sm_$(a
 # The host compiler's own warnings: the same sources are compiled by it, with all of them, for the emulation.
 NVCC_FLAGS   := -std=c++17 -O3 -ccbin $(CXX) $(if $(findstring release 13.0,$(shell $(NVCC) --version)),--Werror all-warnings) \
     $(CUDA_GENCODE)
-CUDA_LIBS    := -L$(CUDA_ROOT)/lib64 -L$(CUDA_ROOT)/lib -lcudart_static -ldl -lrt -lstdc++
+CUDA_LIBS    := $(patsubst %,-L$(CUDA_ROOT)/%,lib64 lib targets/x86_64-linux/lib) -lcudart_static -ldl -lrt -lstdc++
 endif
 
 # MPI is optional: several ranks in a site (docs/training.md). Only the plugin is linked with it, by MPI's own compiler.
@@ -179,7 +181,7 @@ BLAS := -lopenblas -fopenmp
 $(B)/bin/gx-train: EXTRA_LIBS := $(BLAS) $(CUDA_LIBS)
 $(patsubst %.c,$(B)/obj/%.o,$(TRAIN_SRC)): PART_FLAGS := -fopenmp $(if $(CUDA_LIB),-DGX_CUDA)
 $(B)/obj/trainer/main.o: $(B)/.cuda
-$(patsubst %.c,$(B)/obj/%.o,$(CUDA_TWIN)): PART_FLAGS := -isystem $(CUDA_ROOT)/include
+$(patsubst %.c,$(B)/obj/%.o,$(CUDA_TWIN)): PART_FLAGS := $(patsubst %,-isystem $(CUDA_ROOT)/%,include targets/x86_64-linux/include)
 $(call obj,$(GX_SRC)): PART_FLAGS := -fPIC
 $(patsubst %.c,$(B)/obj/%.o,$(DPDK_SRC)): PART_FLAGS := $(DPDK_CFLAGS)
 
@@ -251,7 +253,7 @@ bytes: $(B)/tests/bytes/bytes
 
 # ---- rules ----
 
-.PHONY: gpu-build test-gpu test-gpu-site gpu-resources
+.PHONY: gpu-build test-gpu test-gpu-site gpu-site-bundle gpu-resources
 .PHONY: all build tests bytes unit-build deps deps-lint demo test unit sim integration mutants bench bench-parts lint format \
         dist install uninstall clean help parts FORCE
 
@@ -396,11 +398,16 @@ integration: deps ## real processes; PORT=udp|af_xdp|memif for one kind of port 
 
 test-gpu: ## on a GPU: kernel tests, compute-sanitizer, training against the CPU, timings; needs a compiler and nvcc only
 	$(if $(NVCC),,@echo 'skip test-gpu: no nvcc (docs/gpu.md); `make deps CUDA=1` fetches one')
-	$(if $(NVCC),@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) gpu-build && tests/gpu/run.sh $(B)/gpu)
+	$(if $(NVCC),@started=$$(date +%s); $(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) gpu-build && \
+	    tests/gpu/run.sh $(B)/gpu $$started)
 
-test-gpu-site: deps ## on a GPU: two sites on loopback, one of them on the GPU
-	@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build
-	@GX_BIN=$(B)/bin GX_GPU=1 $(PYTHON) tests/integration/test_gpu.py a_cpu_site_and_a_gpu_site
+test-gpu-site: $(if $(GPU_SITE),,deps) ## on a GPU: two sites on loopback, one of them on the GPU; GPU_SITE=DIR: programs of gpu-site-bundle
+	$(if $(GPU_SITE),,@$(MAKE) --no-print-directory -s -j$$(nproc) B=$(B) build)
+	@LD_LIBRARY_PATH=$(if $(GPU_SITE),$(abspath $(GPU_SITE))/lib:)$$(tests/gpu/libraries.sh) GX_GPU=1 \
+	    GX_BIN=$(if $(GPU_SITE),$(GPU_SITE),$(B))/bin $(PYTHON) tests/integration/test_gpu.py a_cpu_site_and_a_gpu_site || [ $$? -eq 77 ]
+
+gpu-site-bundle: build ## into GPU_SITE=DIR: what test-gpu-site needs on a machine that lacks tests/deps.txt
+	@tests/gpu/bundle.sh $(B)/bin $(or $(GPU_SITE),$(error GPU_SITE=DIR is wanted))
 
 gpu-resources: ## registers, shared memory and spills of each kernel, for each of CUDA_ARCHS
 	@CUDA_ARCHS='$(CUDA_BUILT)' tests/gpu/resources.sh $(NVCC) $(INCLUDES) -ccbin $(CXX)

@@ -26,6 +26,8 @@ enum gx_command_type {
     GX_COMMAND_ACCEPT, /* the trainer's hands are off the state area: write the fetched state */
 };
 
+#define GX_CLAIM_BYTES 16
+
 struct gx_command {
     uint32_t type;
     uint32_t fragment;
@@ -34,7 +36,9 @@ struct gx_command {
     uint64_t offset;
     uint64_t bytes;
     uint64_t time_ns; /* CLOCK_MONOTONIC of the call */
-    uint64_t reserved[2];
+    /* Of an offer under GX_XXH3: the first half of its digest as the trainer's side computed it, so that gxd can send at once
+     * and digest on the way; zeros: gxd digests first. */
+    uint8_t claim[GX_CLAIM_BYTES];
 };
 _Static_assert(sizeof(struct gx_command) == 64, "shared with the other process");
 _Static_assert(sizeof(struct gx_event) == 88, "shared with the other process");

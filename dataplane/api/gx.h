@@ -116,6 +116,11 @@ void *gx_arena(struct gx *gx, uint64_t *bytes);
 void *gx_contribution(struct gx *gx, uint32_t fragment, uint64_t round);
 uint64_t gx_wire_bytes(enum gx_format format, uint64_t param_count);
 
+/* Encodes src[param_count] into gx_contribution(round), as gx_encode() does, and digests the bytes while they are in this
+ * CPU's cache: gxd then starts to send them at gx_offer(), where it would have to read them all first. -EAGAIN: the port still
+ * sends from the buffer. -EDOM: a value is not finite. Bytes written in any other way are offered all the same. */
+int gx_contribute(struct gx *gx, uint32_t fragment, uint64_t round, const float *src);
+
 /* Offers the contribution in gx_contribution(round). `weight`: 1 to GX_WEIGHT_MAX, tokens processed. Bytes must not
  * change until the round's event. */
 int gx_offer(struct gx *gx, uint32_t fragment, uint64_t round, uint64_t weight);

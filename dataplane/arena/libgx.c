@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arena/claim.h"
 #include "arena/connect.h"
 #include "arena/memfd.h"
 #include "arena/ring.h"
@@ -21,6 +22,9 @@ struct fragment {
     uint64_t published_round;
     bool offered; /* not answered by an event yet */
     uint64_t offer_round, offer_weight, offer_time_ns;
+    bool claimed; /* the contribution to claim_round is written, and its digest known */
+    uint64_t claim_round;
+    uint8_t claim[GX_CLAIM_BYTES];
     bool behind;     /* the state area belongs to gxd */
     bool accept_due; /* and gxd is still to be told that it may have it */
     uint64_t accept_round;
@@ -271,7 +275,7 @@ const float *gx_result(struct gx *gx, uint32_t fragment)
         gx, fragment, gx->layout.fragments[fragment % GX_FRAGMENTS_MAX].result);
 }
 
-void *gx_contribution(struct gx *gx, uint32_t fragment, uint64_t round)
+static uint8_t *contribution(const struct gx *gx, uint32_t fragment, uint64_t round)
 {
     uint32_t slot = (uint32_t)(round & 1);
 
@@ -282,6 +286,14 @@ void *gx_contribution(struct gx *gx, uint32_t fragment, uint64_t round)
         __atomic_load_n(&header_of(gx)->contribution_busy[fragment][slot], __ATOMIC_ACQUIRE))
         return NULL;
     return gx->arena.base + gx->layout.fragments[fragment].contribution[slot];
+}
+
+void *gx_contribution(struct gx *gx, uint32_t fragment, uint64_t round)
+{
+    /* Whoever asks may write other bytes than those that were digested. */
+    if (fragment < gx->layout.fragment_count && gx->fragments[fragment].claim_round == round)
+        gx->fragments[fragment].claimed = false;
+    return contribution(gx, fragment, round);
 }
 
 static bool state_open(const struct gx *gx, uint32_t fragment)
@@ -363,6 +375,28 @@ int gx_publish(struct gx *gx, uint32_t fragment, uint64_t round)
     return publish_push(gx, fragment);
 }
 
+int gx_contribute(struct gx *gx, uint32_t fragment, uint64_t round, const float *src)
+{
+    struct fragment *f = &gx->fragments[fragment % GX_FRAGMENTS_MAX];
+    int ret = command_check(gx, fragment);
+    uint8_t *to = contribution(gx, fragment, round);
+    enum gx_format format = (enum gx_format)gx->request.format;
+    uint64_t count = gx->layout.fragments[fragment % GX_FRAGMENTS_MAX].param_count;
+
+    if (ret)
+        return ret;
+    if (!to)
+        return fail(gx, -EAGAIN, "the port still sends from this round's buffer: wait a little");
+    f->claimed = false;
+    f->claim_round = round;
+    ret = gx->request.digest_kind == GX_XXH3 ? gx_claim_encode(format, to, src, count, f->claim)
+                                             : gx_encode(format, to, src, count);
+    if (ret)
+        return fail(gx, ret, "a value of the contribution is not finite");
+    f->claimed = gx->request.digest_kind == GX_XXH3;
+    return 0;
+}
+
 static int offer_push(struct gx *gx, uint32_t fragment)
 {
     const struct fragment *f = &gx->fragments[fragment];
@@ -375,6 +409,8 @@ static int offer_push(struct gx *gx, uint32_t fragment)
                                  .bytes = layout->wire_bytes,
                                  .time_ns = f->offer_time_ns};
 
+    if (f->claimed && f->claim_round == f->offer_round)
+        memcpy(command.claim, f->claim, sizeof(command.claim));
     return command_push(gx, &command);
 }
 

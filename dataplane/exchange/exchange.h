@@ -114,6 +114,8 @@ void gx_serve_pin_close(struct gx_exchange *ex, struct gx_run *run);
 /* The trainer has gone: is there a site that may still need the state which it left (R9)? */
 bool gx_serve_state_needed(const struct gx_exchange *ex, const struct gx_run *run,
                            const struct gx_fragment *f);
+/* Helpers that were asked before the decision begin after it. */
+void gx_serve_helpers(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f);
 void gx_serve_helpers_close(struct gx_exchange *ex, struct gx_run *run, const struct gx_slot *slot);
 void gx_serve_answer(struct gx_exchange *ex, uint32_t peer, struct gx_transfer *send,
                      enum gx_answer answer, enum gx_reason reason, uint64_t now);
@@ -131,6 +133,9 @@ void gx_holder_look(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
                     uint64_t now);
 /* The last record's contributions are not all here: asks another holder where an owner is gone or its path is slow. */
 void gx_holder_ask(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint64_t now);
+/* No record yet: whom it would ask then opens now, and waits for the decision. */
+void gx_holder_ask_early(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                         uint64_t now);
 /* `peer` may open the owner's contribution: it was asked for it. */
 bool gx_holder_asked(const struct gx_slot *slot, uint64_t round, uint32_t peer);
 /* The slot is opened, `again` for the same bytes; `peer` joins those that fill it. */

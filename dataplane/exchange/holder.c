@@ -2,6 +2,9 @@
  * here, another site that holds it helps, if the owner is gone, or stuck, or its path delivers under half of what the
  * helper's own path did.
  *
+ * Before the decision holders send nothing (R5). But where a path is so slow that it will be waited for, its helper is
+ * asked already: it opens the transfer, learns what lacks, and begins the moment it knows the record.
+ *
  * One REPORT names one holder (`want`), so contributions that lack take turns. The helper works from the last block
  * backward and the owner goes on: what both send is what is on its way when they meet.
  */
@@ -180,6 +183,18 @@ static bool is_helping(const struct gx_exchange *ex, const struct gx_run *run,
            (slot->joined || now < slot->asked_ns + STUCK_NS);
 }
 
+static void ask(struct gx_exchange *ex, struct gx_slot *slot, uint64_t round, uint32_t owner,
+                uint32_t holder, uint64_t now)
+{
+    slot->asked_round = round;
+    slot->asked = (uint8_t)holder;
+    slot->asked_ns = now;
+    slot->voiced_ns = 0;
+    slot->joined = false;
+    if (holder != owner)
+        GX_COUNT_LINK(ex->config.counters, holder, helps_asked_total, 1);
+}
+
 static void holder_choose(struct gx_exchange *ex, const struct gx_run *run, struct gx_fragment *f,
                           const struct gx_record *r, uint32_t owner, uint64_t now)
 {
@@ -200,36 +215,98 @@ static void holder_choose(struct gx_exchange *ex, const struct gx_run *run, stru
         if (holder >= 0 && !helps(ex, run, f, r, slot, (uint32_t)holder, best_bps))
             return;
     }
-    if (holder < 0)
+    if (holder >= 0)
+        ask(ex, slot, r->round, owner, (uint32_t)holder, now);
+}
+
+/* ---- before the decision ---- */
+
+/* Seconds until all of it is here, as it comes now. */
+static double rest_s(const struct gx_slot *slot)
+{
+    uint32_t all, here = gx_sink_shards_here(&slot->sink, &all);
+    double bits = 8.0 * (double)(all - here) * slot->sink.shard_bytes;
+    if (slot->sink.state == GX_SINK_HELD)
+        return 0;
+    return slot->progress.bps ? bits / (double)slot->progress.bps : 1e9;
+}
+
+/* The site whose own contribution comes the fastest: it will have the owner's, too, and send it as fast. -1: none. */
+static int32_t holder_likely(const struct gx_exchange *ex, const struct gx_run *run,
+                             const struct gx_fragment *f, uint64_t round, uint32_t owner)
+{
+    int32_t best = -1;
+    uint64_t best_bps = 0;
+    for (uint32_t i = 0; i < run->site_count; i++) {
+        uint64_t bps = delivered_bps(&f->slots[round & 1][i], round);
+        if (i == owner || i == run->self || bps <= best_bps || !(f->status.present >> i & 1) ||
+            !gx_links_up(ex->links, i))
+            continue;
+        best = (int32_t)i;
+        best_bps = bps;
+    }
+    return best;
+}
+
+/* Long after the helper's own is here, it would still be on its way, and that is the path's doing. */
+static bool will_lack(const struct gx_exchange *ex, const struct gx_slot *slot,
+                      const struct gx_slot *helpers, uint32_t helper, uint64_t round)
+{
+    uint64_t helper_bps = delivered_bps(helpers, round);
+    double worth_s = (double)window_ns(ex, helper, WORTH_NS) / 1e9;
+    return !ex->config.owners_only && !slot->spoiled && slot->progress.known &&
+           2 * slot->progress.bps < helper_bps + helper_bps / 2 &&
+           rest_s(slot) > 2 * rest_s(helpers) + worth_s;
+}
+
+static void choose_early(struct gx_exchange *ex, const struct gx_run *run, struct gx_fragment *f,
+                         uint64_t round, uint32_t owner, uint64_t now)
+{
+    struct gx_slot *slots = f->slots[round & 1], *slot = &slots[owner];
+    int32_t holder;
+    if (slot->sink.state != GX_SINK_OPEN || slot->sink.open.key.round != round ||
+        (is_asked(slot, round) && gx_links_up(ex->links, slot->asked)))
         return;
-    slot->asked_round = r->round;
-    slot->asked = (uint8_t)holder;
-    slot->asked_ns = now;
-    slot->voiced_ns = 0;
-    slot->joined = false;
-    if ((uint32_t)holder != owner)
-        GX_COUNT_LINK(ex->config.counters, holder, helps_asked_total, 1);
+    holder = holder_likely(ex, run, f, round, owner);
+    if (holder >= 0 && will_lack(ex, slot, &slots[holder], (uint32_t)holder, round))
+        ask(ex, slot, round, owner, (uint32_t)holder, now);
 }
 
 /* ---- the asking ---- */
 
+/* It is still lacking; *digest: of what. `r`: NULL before the decision. */
+static bool is_lacking(struct gx_run *run, struct gx_fragment *f, const struct gx_record *r,
+                       uint64_t round, uint32_t owner, struct gx_digest *digest)
+{
+    const struct gx_sink *sink = &f->slots[round & 1][owner].sink;
+    if (r) {
+        *digest = r->digests[owner];
+        return r->members >> owner & 1 && !gx_site_member_here(run, f, r, owner);
+    }
+    *digest = sink->open.digest;
+    return sink->state == GX_SINK_OPEN && sink->open.key.round == round;
+}
+
 /* The one that was silent the longest. */
 static void voice(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
-                  const struct gx_record *r, uint64_t now)
+                  const struct gx_record *r, uint64_t round, uint64_t now)
 {
     struct gx_slot *next = NULL;
+    struct gx_digest digest, next_digest;
     uint32_t next_owner = 0;
     bool unsaid = f->want == GX_WANT_CONTRIBUTION && f->want_due_ns == 0;
     if (unsaid && gx_links_up(ex->links, f->want_source))
         return;
     for (uint32_t owner = 0; owner < run->site_count; owner++) {
-        struct gx_slot *slot = &f->slots[r->round & 1][owner];
-        if (owner == run->self || !(r->members >> owner & 1) || !is_asked(slot, r->round) ||
-            gx_site_member_here(run, f, r, owner) || now < slot->voiced_ns + GX_STATE_INTERVAL_NS ||
+        struct gx_slot *slot = &f->slots[round & 1][owner];
+        if (owner == run->self || !is_asked(slot, round) ||
+            !is_lacking(run, f, r, round, owner, &digest) ||
+            now < slot->voiced_ns + GX_STATE_INTERVAL_NS ||
             (next && next->voiced_ns <= slot->voiced_ns))
             continue;
         next = slot;
         next_owner = owner;
+        next_digest = digest;
     }
     if (!next)
         return;
@@ -237,23 +314,49 @@ static void voice(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
     f->want = GX_WANT_CONTRIBUTION;
     f->want_source = next->asked;
     f->want_owner = (uint8_t)next_owner;
-    f->want_round = r->round;
-    f->want_digest = r->digests[next_owner];
+    f->want_round = round;
+    f->want_digest = next_digest;
     f->want_due_ns = 0;
     gx_exchange_touch(ex, f);
+}
+
+/* Whoever was asked early and has not begun is chosen anew, by what is known now. */
+static void lacking_begin(const struct gx_run *run, struct gx_fragment *f, uint64_t round,
+                          uint64_t now)
+{
+    if (f->lacking_round == round && f->lacking_ns)
+        return;
+    f->lacking_round = round;
+    f->lacking_ns = now;
+    for (uint32_t owner = 0; owner < run->site_count; owner++) {
+        struct gx_slot *slot = &f->slots[round & 1][owner];
+        if (is_asked(slot, round) && !slot->joined)
+            slot->asked_round = 0;
+    }
 }
 
 void gx_holder_ask(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint64_t now)
 {
     const struct gx_record *r = gx_fragment_record(f, f->applied + 1);
-    if (f->lacking_round != r->round || !f->lacking_ns) {
-        f->lacking_round = r->round;
-        f->lacking_ns = now;
-    }
+    lacking_begin(run, f, r->round, now);
     for (uint32_t owner = 0; owner < run->site_count; owner++)
         if (owner != run->self && r->members >> owner & 1 && !gx_site_member_here(run, f, r, owner))
             holder_choose(ex, run, f, r, owner, now);
-    voice(ex, run, f, r, now);
+    voice(ex, run, f, r, r->round, now);
+}
+
+void gx_holder_ask_early(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
+                         uint64_t now)
+{
+    uint64_t round = f->decided + 1;
+    struct gx_digest digest;
+    if (f->want == GX_WANT_CONTRIBUTION &&
+        (f->want_round != round || !is_lacking(run, f, NULL, round, f->want_owner, &digest)))
+        f->want = GX_WANT_NOTHING;
+    for (uint32_t owner = 0; owner < run->site_count; owner++)
+        if (owner != run->self)
+            choose_early(ex, run, f, round, owner, now);
+    voice(ex, run, f, NULL, round, now);
 }
 
 /* ---- the answer ---- */

@@ -60,20 +60,17 @@ static bool reduce_step(struct gx_exchange *ex, struct gx_run *run, struct gx_fr
     const struct gx_record *record = &job->record;
     uint64_t left = f->param_count - job->cursor;
     uint64_t count = left < SLICE_VALUES ? left : SLICE_VALUES;
-    float *acc = gx_run_result(run, f) + job->cursor;
-    bool first = true;
+    struct gx_format_cohort cohort = {.format = run->format};
     for (uint32_t i = 0; i < run->site_count; i++) {
         if (!(record->members >> i & 1))
             continue;
         const uint8_t *bytes = member_bytes(run, f, record, i);
         GX_ASSERT(bytes); /* slots of a running reduction are not freed */
-        float scale = (float)((double)record->weights[i] / (double)record->divisor);
-        if (first)
-            gx_format_scale(run->format, acc, bytes, job->cursor, count, scale);
-        else
-            gx_format_accumulate(run->format, acc, bytes, job->cursor, count, scale);
-        first = false;
+        cohort.members[cohort.member_count] = bytes;
+        cohort.scales[cohort.member_count++] =
+            (float)((double)record->weights[i] / (double)record->divisor);
     }
+    gx_format_mean(&cohort, gx_run_result(run, f) + job->cursor, job->cursor, count);
     job->cursor += count;
     if (job->cursor == f->param_count) {
         job->active = false;

@@ -97,6 +97,8 @@ static enum gx_answer open_contribution(struct gx_exchange *ex, struct gx_run *r
     bool here = s->state == GX_SINK_OPEN || s->state == GX_SINK_HELD || s->state == GX_SINK_BAD;
     bool again =
         gx_key_equal(&s->open.key, &open->key) && gx_digest_equal(&s->open.digest, &open->digest);
+    if (peer != owner && round > f->decided && !(here && again))
+        return GX_ANSWER_NOT_NEEDED; /* before the decision only the owner says which bytes */
     if (here && gx_key_equal(&s->open.key, &open->key)) {
         enum gx_answer answer;
         if (again && s->state != GX_SINK_BAD) {

@@ -208,6 +208,12 @@ void gx_hash_start(struct gx_hash_job *job, const uint8_t *bytes, uint64_t byte_
     job->cursor = 0;
 }
 
+bool gx_own_goes(const struct gx_own *own)
+{
+    return own->state == GX_OWN_READY ||
+           (own->state == GX_OWN_HASHING && own->claimed && !own->refuted);
+}
+
 bool gx_hash_step(struct gx_hash_job *job, enum gx_digest_kind kind, struct gx_digest *digest)
 {
     uint64_t left = job->byte_count - job->cursor;

@@ -32,8 +32,11 @@ enum gx_own_state { GX_OWN_FREE, GX_OWN_HASHING, GX_OWN_READY, GX_OWN_CLOSING };
 /* This site's contribution to one round. CLOSING: over, but the port still points into it. */
 struct gx_own {
     enum gx_own_state state;
-    bool again; /* hashed once more because a peer found other bytes */
-    bool based; /* base is known: the state before it is digested */
+    bool
+        claimed; /* its digest is the trainer's word first: while HASHING it may go out, but is not reported … */
+    bool refuted; /* … and goes to nobody else once a peer has found other bytes */
+    bool again;   /* hashed once more because a peer found other bytes */
+    bool based;   /* base is known: the state before it is digested */
     uint64_t round, weight, offset, bytes, offered_ns;
     struct gx_digest digest, base;
     struct gx_source source;
@@ -148,6 +151,7 @@ struct gx_pin {
 
 struct gx_helper {
     struct gx_transfer *send; /* NULL: free */
+    bool early;               /* opened before the decision; no shard goes before it */
     struct gx_slot *slot;
     uint32_t peer;
 };
@@ -197,6 +201,8 @@ const struct gx_record *gx_fragment_record(const struct gx_fragment *fragment, u
 /* The held contribution to `round` of `owner` with this digest; NULL. */
 struct gx_slot *gx_fragment_held(struct gx_fragment *fragment, uint64_t round, uint32_t owner,
                                  const struct gx_digest *digest);
+/* Its digest is known, if only by the trainer's word: transfers of it may run. */
+bool gx_own_goes(const struct gx_own *own);
 /* The own contribution to `round` with this digest, hashed; NULL. */
 struct gx_own *gx_fragment_own(struct gx_fragment *fragment, uint64_t round,
                                const struct gx_digest *digest);

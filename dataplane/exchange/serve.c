@@ -5,6 +5,8 @@
 #include "transfer/digest.h"
 
 #define PIN_SLICE_BYTES 65536u
+#define EARLY_MAX                                                                                  \
+    4u /* before the decision, to one site: a link's slots are first for own contributions */
 #define PIN_ABSENT_NS 1000000000ull /* five repeats of what it wants */
 
 static struct gx_open open_base(const struct gx_run *run, const struct gx_fragment *f)
@@ -70,6 +72,7 @@ static bool own_over(const struct gx_exchange *ex, const struct gx_run *run,
 
 void gx_serve_own_close(struct gx_exchange *ex, struct gx_own *own)
 {
+    own->claimed = own->refuted = false;
     for (uint32_t p = 0; p < GX_SITES_MAX; p++)
         if (own->sends[p]) {
             gx_lanes_send_stop(ex->lanes, own->sends[p]);
@@ -108,7 +111,7 @@ void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
             own->state = GX_OWN_FREE;
         if (own_over(ex, run, f, own, now) && !read)
             gx_serve_own_close(ex, own);
-        if (own->state != GX_OWN_READY || !f->has_status || f->refused)
+        if (!gx_own_goes(own) || !f->has_status || f->refused)
             continue;
         for (uint32_t p = 0; p < run->site_count; p++) {
             if (peer_wants_own(run, f, own, p) && gx_links_up(ex->links, p))
@@ -125,6 +128,46 @@ void gx_serve_own(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
 
 /* ---- held contributions, for an owner that is gone or whose path is slow ---- */
 
+/* It is held, and in the record (R5). */
+static bool is_decided(struct gx_fragment *f, const struct gx_slot *slot)
+{
+    const struct gx_open *open = &slot->sink.open;
+    const struct gx_record *r = gx_fragment_record(f, open->key.round);
+    return slot->sink.state == GX_SINK_HELD && r && r->members >> open->key.owner & 1 &&
+           gx_digest_equal(&r->digests[open->key.owner], &open->digest);
+}
+
+static void helper_go(struct gx_exchange *ex, const struct gx_run *run, struct gx_helper *h)
+{
+    if (!h->early)
+        return;
+    if (h->slot->source.closed)
+        gx_source_open(&h->slot->source, run->shard_bytes);
+    h->early = !gx_lanes_send_go(ex->lanes, h->send);
+}
+
+void gx_serve_helpers(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f)
+{
+    for (uint32_t i = 0; i < GX_HELPERS_MAX; i++) {
+        struct gx_helper *h = &run->helpers[i];
+        if (h->send && h->early && h->slot->sink.open.key.fragment == gx_fragment_index(run, f) &&
+            is_decided(f, h->slot))
+            helper_go(ex, run, h);
+    }
+}
+
+/* What is asked for: held here, or, before the decision, at least on its way. */
+static struct gx_slot *slot_wanted(struct gx_fragment *f, const struct gx_report *report)
+{
+    struct gx_slot *slot = &f->slots[report->want_round & 1][report->want_owner];
+    const struct gx_sink *sink = &slot->sink;
+    bool early = report->decided < report->want_round && sink->state == GX_SINK_OPEN;
+    return (sink->state == GX_SINK_HELD || early) && sink->open.key.round == report->want_round &&
+                   gx_digest_equal(&sink->open.digest, &report->want_digest)
+               ? slot
+               : NULL;
+}
+
 static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint32_t peer,
                  const struct gx_report *report, uint64_t now)
 {
@@ -134,30 +177,44 @@ static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment 
         gx_exchange_touch(ex, f);
         return;
     }
-    struct gx_slot *slot =
-        gx_fragment_held(f, report->want_round, report->want_owner, &report->want_digest);
+    struct gx_slot *slot = slot_wanted(f, report);
     struct gx_helper *free_helper = NULL;
+    uint32_t early_count = 0;
+    /* Who asks may know of the decision before we do. */
+    bool decided = slot && (is_decided(f, slot) || report->decided >= report->want_round);
     for (uint32_t i = 0; slot && i < GX_HELPERS_MAX; i++) {
         struct gx_helper *h = &run->helpers[i];
-        if (h->send && h->slot == slot && h->peer == peer)
+        if (h->send && h->slot == slot && h->peer == peer) {
+            if (decided)
+                helper_go(ex, run, h);
             return;
+        }
         if (!h->send)
             free_helper = h;
+        else
+            early_count += h->early && h->peer == peer;
     }
-    if (!free_helper) {
+    if (!free_helper || (!decided && early_count >= EARLY_MAX)) {
         GX_COUNT_LINK(ex->config.counters, peer, helps_refused_total, 1);
         return;
     }
     struct gx_open open = slot->sink.open;
-    if (!gx_source_busy(&slot->source) && slot->source.sends == 0)
+    if (!gx_source_busy(&slot->source) && slot->source.sends == 0) {
         gx_source_init(&slot->source, slot->sink.staging, open.bytes, run->shard_bytes, slot->tail);
+        slot->source.closed = true;
+    }
     /* Every site has its own range of rows, the owner the first. */
     uint32_t holder = 1 + (run->self > report->want_owner ? run->self - 1 : run->self);
     free_helper->send =
         gx_lanes_send(ex->lanes, peer, &open, &slot->source, true, holder, run->site_count, now);
+    if (!free_helper->send)
+        return;
     free_helper->slot = slot;
     free_helper->peer = peer;
-    GX_COUNT_LINK(ex->config.counters, peer, helps_served_total, free_helper->send != NULL);
+    free_helper->early = true;
+    if (decided)
+        helper_go(ex, run, free_helper);
+    GX_COUNT_LINK(ex->config.counters, peer, helps_served_total, 1);
 }
 
 void gx_serve_helpers_close(struct gx_exchange *ex, struct gx_run *run, const struct gx_slot *slot)
@@ -241,8 +298,9 @@ static void pin_state(struct gx_exchange *ex, struct gx_run *run, struct gx_frag
     }
 }
 
-/* A trainer's last state outlives it as its contributions do: until every site that took part has had it, no longer than a
- * deadline unless it is on its way. `finished` has this site once the coordinator knows what the others can get here. */
+/* A trainer's last state outlives it: as long as a present site lacks it, whose trainer may take longer than a deadline until it
+ * stops for a state; for a site that took part and is gone, no longer than a deadline unless it is on its way. `finished`
+ * has this site once the coordinator knows what the others can get here. */
 bool gx_serve_state_needed(const struct gx_exchange *ex, const struct gx_run *run,
                            const struct gx_fragment *f)
 {
@@ -254,8 +312,11 @@ bool gx_serve_state_needed(const struct gx_exchange *ex, const struct gx_run *ru
     bool sending = false;
     for (uint32_t p = 0; p < run->site_count; p++)
         sending |= run->pin.sends[p] != NULL;
-    uint32_t lack = (s->present & ~s->state_sites) | (f->seen & ~f->finished);
-    return lack && (sending || ex->now_ns < run->detached_ns + ex->config.deadline_ns);
+    bool told = ex->coordinator || gx_links_up(ex->links, GX_COORDINATOR);
+    if (told && s->present & ~s->state_sites)
+        return true;
+    return f->seen & ~f->finished &&
+           (sending || ex->now_ns < run->detached_ns + ex->config.deadline_ns);
 }
 
 void gx_serve_pin_step(struct gx_exchange *ex, struct gx_run *run, uint64_t now)
@@ -316,6 +377,7 @@ static void own_answered(struct gx_exchange *ex, struct gx_run *run, struct gx_f
             own->again = true;
             gx_hash_start(&own->hash, run->arena + own->offset, own->bytes);
         }
+        own->refuted |= own->state == GX_OWN_HASHING;
     } else {
         own->done |= 1u << peer;
     }

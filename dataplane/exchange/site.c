@@ -178,6 +178,18 @@ static void publish(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
     gx_hash_start(&f->state_hash, gx_run_state(run, f), f->state_bytes);
 }
 
+/* The digest of what is offered as libgx claims it. A wrong claim is a changed contribution: see gx_site_hashed(). */
+static void claim(struct gx_run *run, struct gx_own *own, const struct gx_command *c)
+{
+    static const uint8_t none[GX_CLAIM_BYTES];
+    own->claimed = run->digest_kind == GX_XXH3 && memcmp(c->claim, none, sizeof(none)) != 0;
+    if (!own->claimed)
+        return;
+    own->digest = (struct gx_digest){{0}};
+    memcpy(own->digest.b, c->claim, sizeof(c->claim));
+    gx_source_init(&own->source, run->arena + own->offset, own->bytes, run->shard_bytes, own->tail);
+}
+
 static void offer(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                   const struct gx_command *c, uint64_t now)
 {
@@ -205,7 +217,8 @@ static void offer(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment
     own->bytes = c->bytes;
     own->offered_ns = c->time_ns;
     own->done = 0;
-    own->again = own->based = false;
+    own->again = own->based = own->refuted = false;
+    claim(run, own, c);
     gx_hash_start(&own->hash, run->arena + c->offset, c->bytes);
     gx_trace_stage(ex, run, f, c->round, GX_STAGE_OFFERED, now);
 }
@@ -232,10 +245,10 @@ void gx_site_command(struct gx_exchange *ex, struct gx_run *run, const struct gx
 void gx_site_hashed(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f,
                     struct gx_own *own, const struct gx_digest *digest, bool finite, uint64_t now)
 {
-    bool again = own->again;
+    bool again = own->again, known = again || own->claimed;
     own->again = false;
-    if (!finite || (again && !gx_digest_equal(digest, &own->digest))) {
-        enum gx_reason reason = again ? GX_REASON_CHANGED : GX_REASON_NOT_FINITE;
+    if (!finite || (known && !gx_digest_equal(digest, &own->digest))) {
+        enum gx_reason reason = again || finite ? GX_REASON_CHANGED : GX_REASON_NOT_FINITE;
         gx_note_warn(&ex->notes, "run %s round %llu: the trainer's contribution is refused: %s",
                      run->name, (unsigned long long)own->round, gx_reason_text(reason));
         if (f->reduction.active && f->reduction.record.round == own->round)
@@ -246,8 +259,9 @@ void gx_site_hashed(struct gx_exchange *ex, struct gx_run *run, struct gx_fragme
         own->digest = *digest;
         own->state = GX_OWN_READY;
         gx_trace_stage(ex, run, f, own->round, GX_STAGE_HASHED, now);
-        gx_source_init(&own->source, run->arena + own->offset, own->bytes, run->shard_bytes,
-                       own->tail);
+        if (!own->claimed)
+            gx_source_init(&own->source, run->arena + own->offset, own->bytes, run->shard_bytes,
+                           own->tail);
     }
     gx_exchange_touch(ex, f);
 }
@@ -376,7 +390,7 @@ void gx_site_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragm
     f->changed = false;
     f->look_ns = now + GX_LOOK_NS;
     for (uint32_t s = 0; s < 2; s++)
-        if (f->own[s].state == GX_OWN_READY && f->own[s].round == f->applied + 1 && f->has_state &&
+        if (gx_own_goes(&f->own[s]) && f->own[s].round == f->applied + 1 && f->has_state &&
             !f->publishing) {
             f->own[s].base = f->state;
             f->own[s].based = true;
@@ -391,7 +405,7 @@ void gx_site_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragm
         if (behind != f->behind)
             f->report_due_ns = ex->control_due_ns = 0;
         f->behind = behind;
-        if (f->want == GX_WANT_CONTRIBUTION && at != STANDS_LACKING)
+        if (f->want == GX_WANT_CONTRIBUTION && at != STANDS_LACKING && at != STANDS_CURRENT)
             f->want = GX_WANT_NOTHING;
         if (behind)
             gx_fetch_advance(ex, run, f, now);
@@ -401,8 +415,11 @@ void gx_site_advance(struct gx_exchange *ex, struct gx_run *run, struct gx_fragm
             reduce_start(ex, run, f, gx_fragment_record(f, f->applied + 1), now);
         else if (at == STANDS_LACKING)
             gx_holder_ask(ex, run, f, now);
+        else if (at == STANDS_CURRENT)
+            gx_holder_ask_early(ex, run, f, now);
         other_bytes(ex, run, f, now);
     }
+    gx_serve_helpers(ex, run, f);
     gx_serve_own(ex, run, f, now);
 }
 

@@ -126,7 +126,7 @@ void gx_fec_rows(uint32_t k, uint32_t row_count, const uint8_t *rows, const uint
             GX_ASSERT(rows[done + i] >= k);
             memcpy(matrix + i * k, coefficients[rows[done + i]], k);
         }
-        kernel->dot(&(struct gx_fec_dot){shard_bytes, k, n, matrix, data, out + done});
+        kernel->dot(&(struct gx_fec_dot){shard_bytes, k, n, matrix, data, NULL, out + done});
     }
 }
 
@@ -195,17 +195,6 @@ static void cauchy_invert(const struct erasures *e, uint8_t *inverted)
         }
 }
 
-static void xor_into(uint8_t *dst, const uint8_t *src, uint32_t bytes)
-{
-    for (uint32_t at = 0; at < bytes; at += 8) {
-        uint64_t a, b;
-        memcpy(&a, dst + at, sizeof(a));
-        memcpy(&b, src + at, sizeof(b));
-        a ^= b;
-        memcpy(dst + at, &a, sizeof(a));
-    }
-}
-
 /* Columns at .. at + bytes - 1 of a block: where everything lies. */
 struct stripe {
     uint32_t bytes;
@@ -233,17 +222,12 @@ static void syndromes_make(const struct stripe *stripe, const struct erasures *e
     uint32_t columns = e->present_count;
     for (uint32_t done = 0; done < e->missing_count; done += GX_FEC_GROUP) {
         uint32_t left = e->missing_count - done, n = left < GX_FEC_GROUP ? left : GX_FEC_GROUP;
-        uint8_t *const *dests = stripe->syndromes + done;
         for (uint32_t i = 0; i < n; i++)
             for (uint32_t j = 0; j < columns; j++)
                 matrix[i * columns + j] = coefficients[e->parity[done + i]][e->present[j]];
-        if (columns)
-            kernel->dot(
-                &(struct gx_fec_dot){stripe->bytes, columns, n, matrix, stripe->present, dests});
-        else
-            memset(dests[0], 0, (size_t)n * stripe->bytes);
-        for (uint32_t i = 0; i < n; i++)
-            xor_into(dests[i], stripe->missing[done + i], stripe->bytes);
+        kernel->dot(&(struct gx_fec_dot){stripe->bytes, columns, n, matrix, stripe->present,
+                                         (const uint8_t *const *)stripe->missing + done,
+                                         stripe->syndromes + done});
     }
 }
 
@@ -256,7 +240,7 @@ static void missing_rebuild(const struct stripe *stripe, uint32_t missing_count,
     for (uint32_t done = 0; done < missing_count; done += GX_FEC_GROUP) {
         uint32_t left = missing_count - done, n = left < GX_FEC_GROUP ? left : GX_FEC_GROUP;
         kernel->dot(&(struct gx_fec_dot){stripe->bytes, missing_count, n,
-                                         inverted + done * missing_count, sources,
+                                         inverted + done * missing_count, sources, NULL,
                                          stripe->missing + done});
     }
 }

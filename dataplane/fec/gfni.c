@@ -55,7 +55,7 @@ INLINE __m512i xor3(__m512i a, __m512i b, __m512i c)
         for (uint32_t at = 0; at < dot->bytes; at += 64) {                                         \
             const uint64_t *m = expanded;                                                          \
             uint32_t s = 0;                                                                        \
-            EACH(ZERO)                                                                             \
+            EACH(BEGIN)                                                                            \
             for (; s + 2 <= count; s += 2, m += 2 * (rows)) {                                      \
                 __m512i a = _mm512_loadu_si512(dot->sources[s] + at);                              \
                 __m512i b = _mm512_loadu_si512(dot->sources[s + 1] + at);                          \
@@ -70,7 +70,8 @@ INLINE __m512i xor3(__m512i a, __m512i b, __m512i c)
             EACH(STORE)                                                                            \
         }                                                                                          \
     }
-#define ZERO(i, ...) __m512i sum##i = _mm512_setzero_si512();
+#define BEGIN(i, ...)                                                                              \
+    __m512i sum##i = dot->added ? _mm512_loadu_si512(dot->added[i] + at) : _mm512_setzero_si512();
 #define ADD_TWO(i, rows) sum##i = xor3(sum##i, product(m[i], a), product(m[(rows) + i], b));
 #define ADD_ONE(i, ...) sum##i = _mm512_xor_si512(sum##i, product(m[i], a));
 #define STORE(i, ...) _mm512_storeu_si512(dot->dests[i] + at, sum##i);

@@ -21,15 +21,48 @@ static void isal_init(void)
 typedef void isal_encode_fn(int len, int k, int rows, unsigned char *gftbls, unsigned char **data,
                             unsigned char **coding);
 
+/* A sender makes the same rows of many blocks in turn: their tables stay. */
+static _Thread_local struct {
+    uint32_t count;
+    uint8_t coefficients[GX_FEC_GROUP * GX_FEC_DATA_MAX];
+    uint8_t tables[GX_FEC_GROUP * GX_FEC_DATA_MAX][TABLE_BYTES];
+} kept;
+
+static uint8_t *tables_expand(const struct gx_fec_dot *dot)
+{
+    uint32_t count = dot->source_count * dot->dest_count;
+    if (kept.count == count && memcmp(kept.coefficients, dot->coefficients, count) == 0)
+        return kept.tables[0];
+    kept.count = count;
+    memcpy(kept.coefficients, dot->coefficients, count);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(kept.tables[i], tables[dot->coefficients[i]], TABLE_BYTES);
+    return kept.tables[0];
+}
+
+static void xor_into(uint8_t *dst, const uint8_t *src, uint32_t bytes)
+{
+    for (uint32_t at = 0; at < bytes; at += 64) {
+        uint64_t a[8], b[8];
+        memcpy(a, dst + at, sizeof(a));
+        memcpy(b, src + at, sizeof(b));
+        for (uint32_t i = 0; i < 8; i++)
+            a[i] ^= b[i];
+        memcpy(dst + at, a, sizeof(a));
+    }
+}
+
 static void dot_with(isal_encode_fn *encode, const struct gx_fec_dot *dot)
 {
-    uint8_t expanded[GX_FEC_GROUP * GX_FEC_DATA_MAX][TABLE_BYTES];
-    uint32_t count = dot->source_count * dot->dest_count;
-    for (uint32_t i = 0; i < count; i++)
-        memcpy(expanded[i], tables[dot->coefficients[i]], TABLE_BYTES);
-    encode((int)dot->bytes, (int)dot->source_count, (int)dot->dest_count, expanded[0],
-           (uint8_t **)(uintptr_t)dot->sources, (uint8_t **)(uintptr_t)dot->dests);
+    if (dot->source_count)
+        encode((int)dot->bytes, (int)dot->source_count, (int)dot->dest_count, tables_expand(dot),
+               (uint8_t **)(uintptr_t)dot->sources, (uint8_t **)(uintptr_t)dot->dests);
     gx_vector_clean();
+    for (uint32_t i = 0; i < dot->dest_count; i++)
+        if (!dot->source_count)
+            memcpy(dot->dests[i], dot->added[i], dot->bytes);
+        else if (dot->added)
+            xor_into(dot->dests[i], dot->added[i], dot->bytes);
 }
 
 static void isal_dot(const struct gx_fec_dot *dot)

@@ -13,6 +13,7 @@ struct gx_fec_dot {
     uint32_t dest_count;           /* 1 to GX_FEC_GROUP */
     const uint8_t *coefficients;   /* [dest_count][source_count] */
     const uint8_t *const *sources; /* [source_count] */
+    const uint8_t *const *added;   /* [dest_count], what a sum begins with; NULL: zeros */
     uint8_t *const *dests;         /* [dest_count], each overwritten */
 };
 

@@ -3,7 +3,6 @@
 #include "format/kernel.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 #define BLOCK GX_FORMAT_BLOCK_VALUES
 #define AVX2 __attribute__((target("avx2")))
@@ -81,6 +80,7 @@ INLINE __m256i bf16_round(__m256i bits)
 AVX2 static bool bf16_encode(uint8_t *dst, const float *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += BLOCK, dst += GX_BF16_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         if (abs_bits_max(src) >= GX_FP32_INF)
             return false;
         for (uint32_t i = 0; i < BLOCK; i += 16)
@@ -89,11 +89,18 @@ AVX2 static bool bf16_encode(uint8_t *dst, const float *src, uint64_t block_coun
     return true;
 }
 
+INLINE __m256 bf16_values(const uint8_t *src)
+{
+    __m128i in = _mm_loadu_si128((const __m128i *)src);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(in), 16));
+}
+
 AVX2 static void bf16_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
-    for (uint64_t i = 0; i < block_count * BLOCK; i += 8) {
-        __m128i in = _mm_loadu_si128((const __m128i *)(src + 2 * i));
-        store(dst + i, _mm256_slli_epi32(_mm256_cvtepu16_epi32(in), 16));
+    for (; block_count; block_count--, src += GX_BF16_BLOCK_BYTES, dst += BLOCK) {
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
+        for (uint32_t i = 0; i < BLOCK; i += 8)
+            _mm256_storeu_ps(dst + i, bf16_values(src + 2 * i));
     }
 }
 
@@ -109,6 +116,7 @@ AVX2 static bool int8_encode(uint8_t *dst, const float *src, uint64_t block_coun
 {
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     for (; block_count; block_count--, src += BLOCK, dst += GX_INT8_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         uint32_t max = abs_bits_max(src), inverse[2];
         if (max >= GX_FP32_INF)
             return false;
@@ -128,15 +136,19 @@ AVX2 static bool int8_encode(uint8_t *dst, const float *src, uint64_t block_coun
     return true;
 }
 
+INLINE __m256 int8_quotients(const uint8_t *src)
+{
+    __m128i q = _mm_loadl_epi64((const __m128i *)src);
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
+}
+
 AVX2 static void int8_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += GX_INT8_BLOCK_BYTES, dst += BLOCK) {
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
         __m256 step = _mm256_castsi256_ps(set_bits(gx_int8_step_bits(src[0])));
-        for (uint32_t i = 0; i < BLOCK; i += 8) {
-            __m128i q = _mm_loadl_epi64((const __m128i *)(src + 1 + i));
-            __m256 v = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
-            _mm256_storeu_ps(dst + i, _mm256_mul_ps(v, step));
-        }
+        for (uint32_t i = 0; i < BLOCK; i += 8)
+            _mm256_storeu_ps(dst + i, _mm256_mul_ps(int8_quotients(src + 1 + i), step));
     }
 }
 
@@ -161,6 +173,7 @@ AVX2 static bool e3m0_encode(uint8_t *dst, const float *src, uint64_t block_coun
 {
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     for (; block_count; block_count--, src += BLOCK, dst += GX_E3M0_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         uint32_t max = abs_bits_max(src);
         if (max >= GX_FP32_INF)
             return false;
@@ -187,46 +200,140 @@ INLINE __m256i e3m0_values(__m256i codes, __m256i magnitudes)
     return _mm256_or_si256(m, _mm256_andnot_si256(is_zero, sign));
 }
 
+/* The magnitudes of the codes 0 to 7 under a scale. */
+INLINE __m256i e3m0_magnitudes(uint32_t scale)
+{
+    const __m256i c = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 256);
+    __m256i e = _mm256_max_epi32(_mm256_sub_epi32(set_bits(scale), c), _mm256_setzero_si256());
+    return _mm256_slli_epi32(e, 23);
+}
+
+/* 8 bytes of two codes each, one a lane; a look-up takes the low three bits of a lane. */
+INLINE __m256i e3m0_pairs(const uint8_t *src)
+{
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)src));
+}
+
 AVX2 static void e3m0_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += GX_E3M0_BLOCK_BYTES, dst += BLOCK) {
-        uint32_t bits[8];
-        for (uint32_t c = 0; c < 8; c++)
-            bits[c] = gx_e3m0_magnitude_bits(src[0], c);
-        __m256i magnitudes = load(bits);
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
+        __m256i magnitudes = e3m0_magnitudes(src[0]);
         for (uint32_t i = 0; i < BLOCK / 2; i += 8) {
-            __m256i pair = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(src + 1 + i)));
-            store(dst + i, e3m0_values(pair, magnitudes));
-            store(dst + BLOCK / 2 + i, e3m0_values(_mm256_srli_epi32(pair, 4), magnitudes));
+            __m256i pairs = e3m0_pairs(src + 1 + i);
+            store(dst + i, e3m0_values(pairs, magnitudes));
+            store(dst + BLOCK / 2 + i, e3m0_values(_mm256_srli_epi32(pairs, 4), magnitudes));
         }
     }
 }
 
-AVX2 static void values_accumulate(float *acc, const float *values, uint64_t block_count,
-                                   float scale)
+/* The sums of 64 values, half of a block: they stay in registers while the members pass by. One by
+ * one, since gcc -O2 would keep an array of them in memory. */
+struct sums {
+    __m256 v0, v1, v2, v3, v4, v5, v6, v7;
+};
+#define EACH(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define ADD(i, product) sums->v##i = _mm256_add_ps(sums->v##i, product);
+
+/* Add half `half` (0, 1) of a member's block. */
+INLINE void fp32_add(struct sums *sums, const uint8_t *src, uint32_t half, float scale)
 {
     const __m256 s = _mm256_set1_ps(scale);
-    for (uint64_t i = 0; i < block_count * BLOCK; i += 8) {
-        __m256 product = _mm256_mul_ps(s, _mm256_loadu_ps(values + i));
-        _mm256_storeu_ps(acc + i, _mm256_add_ps(_mm256_loadu_ps(acc + i), product));
+    const float *values = (const float *)(const void *)(src + 256 * half);
+#define ADD_FP32(i) ADD(i, _mm256_mul_ps(s, _mm256_loadu_ps(values + 8 * (i))))
+    EACH(ADD_FP32)
+}
+
+INLINE void bf16_add(struct sums *sums, const uint8_t *src, uint32_t half, float scale)
+{
+    const __m256 s = _mm256_set1_ps(scale);
+    src += 128 * half;
+#define ADD_BF16(i) ADD(i, _mm256_mul_ps(s, bf16_values(src + 16 * (i))))
+    EACH(ADD_BF16)
+}
+
+INLINE void int8_add(struct sums *sums, const uint8_t *src, uint32_t half, float scale)
+{
+    const uint8_t *q = src + 1 + 64 * half;
+    float factor;
+    if (gx_int8_fold(src[0], scale, &factor)) {
+        const __m256 f = _mm256_set1_ps(factor);
+#define ADD_FOLDED(i) ADD(i, _mm256_mul_ps(f, int8_quotients(q + 8 * (i))))
+        EACH(ADD_FOLDED)
+    } else {
+        const __m256 s = _mm256_set1_ps(scale);
+        const __m256 step = _mm256_castsi256_ps(set_bits(gx_int8_step_bits(src[0])));
+#define ADD_INT8(i) ADD(i, _mm256_mul_ps(s, _mm256_mul_ps(step, int8_quotients(q + 8 * (i)))))
+        EACH(ADD_INT8)
     }
 }
 
-AVX2 static void values_scale(float *acc, const float *values, uint64_t block_count, float scale)
+/* The products are looked up, not the values. */
+INLINE __m256 e3m0_products(__m256i codes, __m256 products)
 {
-    const __m256 s = _mm256_set1_ps(scale);
-    for (uint64_t i = 0; i < block_count * BLOCK; i += 8) {
-        __m256 product = _mm256_mul_ps(s, _mm256_loadu_ps(values + i));
-        _mm256_storeu_ps(acc + i, _mm256_add_ps(_mm256_setzero_ps(), product));
-    }
+    __m256i sign = _mm256_and_si256(_mm256_slli_epi32(codes, 28), set_bits(GX_FP32_SIGN));
+    __m256 p = _mm256_permutevar8x32_ps(products, codes);
+    return _mm256_xor_ps(p, _mm256_castsi256_ps(sign));
 }
+
+INLINE void e3m0_add(struct sums *sums, const uint8_t *src, uint32_t half, float scale)
+{
+    const __m256 magnitudes = _mm256_castsi256_ps(e3m0_magnitudes(src[0]));
+    const __m256 products = _mm256_mul_ps(_mm256_set1_ps(scale), magnitudes);
+    src += 1 + 32 * half;
+#define ADD_E3M0(low, high)                                                                        \
+    {                                                                                              \
+        __m256i pairs = e3m0_pairs(src + 8 * (low));                                               \
+        ADD(low, e3m0_products(pairs, products))                                                   \
+        ADD(high, e3m0_products(_mm256_srli_epi32(pairs, 4), products))                            \
+    }
+    ADD_E3M0(0, 4)
+    ADD_E3M0(1, 5)
+    ADD_E3M0(2, 6)
+    ADD_E3M0(3, 7)
+}
+
+INLINE void sums_store(const struct sums *sums, float *low, float *high)
+{
+    _mm256_storeu_ps(low, sums->v0);
+    _mm256_storeu_ps(low + 8, sums->v1);
+    _mm256_storeu_ps(low + 16, sums->v2);
+    _mm256_storeu_ps(low + 24, sums->v3);
+    _mm256_storeu_ps(high, sums->v4);
+    _mm256_storeu_ps(high + 8, sums->v5);
+    _mm256_storeu_ps(high + 16, sums->v6);
+    _mm256_storeu_ps(high + 24, sums->v7);
+}
+
+/* `apart`: how many values lie from sum 0 to sum 4. */
+#define MEAN(format, block_bytes, apart)                                                           \
+    AVX2 static void format##_mean(float *dst, const struct gx_format_cohort *cohort,              \
+                                   uint64_t first_block, uint64_t block_count)                     \
+    {                                                                                              \
+        uint64_t at = first_block * (block_bytes);                                                 \
+        for (; block_count; block_count--, at += (block_bytes), dst += BLOCK) {                    \
+            GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);                               \
+            for (uint32_t half = 0; half < 2; half++) {                                            \
+                struct sums sums = {EACH(ZERO)};                                                   \
+                float *low = dst + half * (BLOCK - (apart) == 64 ? 32 : 64);                       \
+                for (uint32_t m = 0; m < cohort->member_count; m++)                                \
+                    format##_add(&sums, (const uint8_t *)cohort->members[m] + at, half,            \
+                                 cohort->scales[m]);                                               \
+                sums_store(&sums, low, low + (apart));                                             \
+            }                                                                                      \
+        }                                                                                          \
+    }
+#define ZERO(i) _mm256_setzero_ps(),
+MEAN(fp32, 4 * BLOCK, 32)
+MEAN(bf16, GX_BF16_BLOCK_BYTES, 32)
+MEAN(int8, GX_INT8_BLOCK_BYTES, 32)
+MEAN(e3m0, GX_E3M0_BLOCK_BYTES, 64)
 
 const struct gx_format_kernel gx_format_avx2 = {
     .name = "avx2",
     .encode = {NULL, bf16_encode, int8_encode, e3m0_encode},
     .decode = {NULL, bf16_decode, int8_decode, e3m0_decode},
-    .accumulate = values_accumulate,
-    .scale = values_scale,
+    .mean = {fp32_mean, bf16_mean, int8_mean, e3m0_mean},
     .finite_fp32 = finite_fp32,
     .finite_bf16 = finite_bf16,
 };

@@ -59,6 +59,7 @@ AVX512 static bool finite_bf16(const uint8_t *src, uint64_t block_count)
 AVX512 static bool bf16_encode(uint8_t *dst, const float *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += BLOCK, dst += GX_BF16_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         if (abs_bits_max(src) >= GX_FP32_INF)
             return false;
         for (uint32_t i = 0; i < BLOCK; i += 16) {
@@ -74,17 +75,25 @@ AVX512 static bool bf16_encode(uint8_t *dst, const float *src, uint64_t block_co
     return true;
 }
 
+INLINE __m512 bf16_values(const uint8_t *src)
+{
+    __m256i in = _mm256_loadu_si256((const __m256i *)src);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(in), 16));
+}
+
 AVX512 static void bf16_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
-    for (uint64_t i = 0; i < block_count * BLOCK; i += 16) {
-        __m256i in = _mm256_loadu_si256((const __m256i *)(src + 2 * i));
-        _mm512_storeu_si512(dst + i, _mm512_slli_epi32(_mm512_cvtepu16_epi32(in), 16));
+    for (; block_count; block_count--, src += GX_BF16_BLOCK_BYTES, dst += BLOCK) {
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
+        for (uint32_t i = 0; i < BLOCK; i += 16)
+            _mm512_storeu_ps(dst + i, bf16_values(src + 2 * i));
     }
 }
 
 AVX512 static bool int8_encode(uint8_t *dst, const float *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += BLOCK, dst += GX_INT8_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         uint32_t max = abs_bits_max(src), inverse[2];
         if (max >= GX_FP32_INF)
             return false;
@@ -103,15 +112,19 @@ AVX512 static bool int8_encode(uint8_t *dst, const float *src, uint64_t block_co
     return true;
 }
 
+INLINE __m512 int8_quotients(const uint8_t *src)
+{
+    __m128i q = _mm_loadu_si128((const __m128i *)src);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q));
+}
+
 AVX512 static void int8_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += GX_INT8_BLOCK_BYTES, dst += BLOCK) {
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
         __m512 step = _mm512_castsi512_ps(set_bits(gx_int8_step_bits(src[0])));
-        for (uint32_t i = 0; i < BLOCK; i += 16) {
-            __m128i q = _mm_loadu_si128((const __m128i *)(src + 1 + i));
-            __m512 v = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q));
-            _mm512_storeu_ps(dst + i, _mm512_mul_ps(v, step));
-        }
+        for (uint32_t i = 0; i < BLOCK; i += 16)
+            _mm512_storeu_ps(dst + i, _mm512_mul_ps(int8_quotients(src + 1 + i), step));
     }
 }
 
@@ -129,6 +142,7 @@ INLINE __m512i e3m0_code(__m512i scale, const float *src)
 AVX512 static bool e3m0_encode(uint8_t *dst, const float *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += BLOCK, dst += GX_E3M0_BLOCK_BYTES) {
+        GX_FORMAT_PREFETCH(src, GX_FORMAT_READ_AHEAD_BYTES, 0);
         uint32_t max = abs_bits_max(src);
         if (max >= GX_FP32_INF)
             return false;
@@ -143,49 +157,114 @@ AVX512 static bool e3m0_encode(uint8_t *dst, const float *src, uint64_t block_co
     return true;
 }
 
+/* The values of the 16 codes under a scale. */
+INLINE __m512 e3m0_table(uint32_t scale)
+{
+    const __m512i c = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 256, 0, 1, 2, 3, 4, 5, 6, 256);
+    __m512i e = _mm512_max_epi32(_mm512_sub_epi32(set_bits(scale), c), _mm512_setzero_si512());
+    __m512i bits = _mm512_slli_epi32(e, 23);
+    __mmask16 negative = (__mmask16)(_mm512_test_epi32_mask(e, e) & 0xff00);
+    return _mm512_castsi512_ps(_mm512_mask_or_epi32(bits, negative, bits, set_bits(GX_FP32_SIGN)));
+}
+
+/* 16 bytes of two codes each, one a lane; a look-up takes the low four bits of a lane. */
+INLINE __m512i e3m0_pairs(const uint8_t *src)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)src));
+}
+
 AVX512 static void e3m0_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
     for (; block_count; block_count--, src += GX_E3M0_BLOCK_BYTES, dst += BLOCK) {
-        uint32_t bits[16];
-        for (uint32_t c = 0; c < 8; c++) {
-            bits[c] = gx_e3m0_magnitude_bits(src[0], c);
-            bits[8 + c] = bits[c] ? bits[c] | GX_FP32_SIGN : 0;
-        }
-        __m512i values = _mm512_loadu_si512(bits);
+        GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);
+        __m512 table = e3m0_table(src[0]);
         for (uint32_t i = 0; i < BLOCK / 2; i += 16) {
-            __m512i pair = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(src + 1 + i)));
-            __m512i high = _mm512_srli_epi32(pair, 4);
-            _mm512_storeu_si512(dst + i, _mm512_permutexvar_epi32(pair, values));
-            _mm512_storeu_si512(dst + BLOCK / 2 + i, _mm512_permutexvar_epi32(high, values));
+            __m512i pairs = e3m0_pairs(src + 1 + i), high = _mm512_srli_epi32(pairs, 4);
+            _mm512_storeu_ps(dst + i, _mm512_permutexvar_ps(pairs, table));
+            _mm512_storeu_ps(dst + BLOCK / 2 + i, _mm512_permutexvar_ps(high, table));
         }
     }
 }
 
-AVX512 static void values_accumulate(float *acc, const float *values, uint64_t block_count,
-                                     float scale)
+/* A block's 128 sums: they stay in registers while the members pass by. One by one, since gcc -O2
+ * would keep an array of them in memory. */
+struct sums {
+    __m512 v0, v1, v2, v3, v4, v5, v6, v7;
+};
+#define EACH(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define ADD(i, product) sums->v##i = _mm512_add_ps(sums->v##i, product);
+
+INLINE void fp32_add(struct sums *sums, const uint8_t *src, float scale)
 {
     const __m512 s = _mm512_set1_ps(scale);
-    for (uint64_t i = 0; i < block_count * BLOCK; i += 16) {
-        __m512 product = _mm512_mul_ps(s, _mm512_loadu_ps(values + i));
-        _mm512_storeu_ps(acc + i, _mm512_add_ps(_mm512_loadu_ps(acc + i), product));
+#define ADD_FP32(i) ADD(i, _mm512_mul_ps(s, _mm512_loadu_ps(src + 64 * (i))))
+    EACH(ADD_FP32)
+}
+
+INLINE void bf16_add(struct sums *sums, const uint8_t *src, float scale)
+{
+    const __m512 s = _mm512_set1_ps(scale);
+#define ADD_BF16(i) ADD(i, _mm512_mul_ps(s, bf16_values(src + 32 * (i))))
+    EACH(ADD_BF16)
+}
+
+INLINE void int8_add(struct sums *sums, const uint8_t *src, float scale)
+{
+    float factor;
+    if (gx_int8_fold(src[0], scale, &factor)) {
+        const __m512 f = _mm512_set1_ps(factor);
+#define ADD_FOLDED(i) ADD(i, _mm512_mul_ps(f, int8_quotients(src + 1 + 16 * (i))))
+        EACH(ADD_FOLDED)
+    } else {
+        const __m512 s = _mm512_set1_ps(scale);
+        const __m512 step = _mm512_castsi512_ps(set_bits(gx_int8_step_bits(src[0])));
+#define ADD_INT8(i)                                                                                \
+    ADD(i, _mm512_mul_ps(s, _mm512_mul_ps(step, int8_quotients(src + 1 + 16 * (i)))))
+        EACH(ADD_INT8)
     }
 }
 
-AVX512 static void values_scale(float *acc, const float *values, uint64_t block_count, float scale)
+/* The products are looked up, not the values. */
+INLINE void e3m0_add(struct sums *sums, const uint8_t *src, float scale)
 {
-    const __m512 s = _mm512_set1_ps(scale);
-    for (uint64_t i = 0; i < block_count * BLOCK; i += 16) {
-        __m512 product = _mm512_mul_ps(s, _mm512_loadu_ps(values + i));
-        _mm512_storeu_ps(acc + i, _mm512_add_ps(_mm512_setzero_ps(), product));
+    const __m512 products = _mm512_mul_ps(_mm512_set1_ps(scale), e3m0_table(src[0]));
+#define ADD_E3M0(low, high)                                                                        \
+    {                                                                                              \
+        __m512i pairs = e3m0_pairs(src + 1 + 16 * (low));                                          \
+        ADD(low, _mm512_permutexvar_ps(pairs, products))                                           \
+        ADD(high, _mm512_permutexvar_ps(_mm512_srli_epi32(pairs, 4), products))                    \
     }
+    ADD_E3M0(0, 4)
+    ADD_E3M0(1, 5)
+    ADD_E3M0(2, 6)
+    ADD_E3M0(3, 7)
 }
+
+#define MEAN(format, block_bytes)                                                                  \
+    AVX512 static void format##_mean(float *dst, const struct gx_format_cohort *cohort,            \
+                                     uint64_t first_block, uint64_t block_count)                   \
+    {                                                                                              \
+        uint64_t at = first_block * (block_bytes);                                                 \
+        for (; block_count; block_count--, at += (block_bytes), dst += BLOCK) {                    \
+            struct sums sums = {EACH(ZERO)};                                                       \
+            GX_FORMAT_PREFETCH(dst, GX_FORMAT_WRITE_AHEAD_BYTES, 1);                               \
+            for (uint32_t m = 0; m < cohort->member_count; m++)                                    \
+                format##_add(&sums, (const uint8_t *)cohort->members[m] + at, cohort->scales[m]);  \
+            EACH(STORE)                                                                            \
+        }                                                                                          \
+    }
+#define ZERO(i) _mm512_setzero_ps(),
+#define STORE(i) _mm512_storeu_ps(dst + 16 * (i), sums.v##i);
+MEAN(fp32, 4 * BLOCK)
+MEAN(bf16, GX_BF16_BLOCK_BYTES)
+MEAN(int8, GX_INT8_BLOCK_BYTES)
+MEAN(e3m0, GX_E3M0_BLOCK_BYTES)
 
 const struct gx_format_kernel gx_format_avx512 = {
     .name = "avx512",
     .encode = {NULL, bf16_encode, int8_encode, e3m0_encode},
     .decode = {NULL, bf16_decode, int8_decode, e3m0_decode},
-    .accumulate = values_accumulate,
-    .scale = values_scale,
+    .mean = {fp32_mean, bf16_mean, int8_mean, e3m0_mean},
     .finite_fp32 = finite_fp32,
     .finite_bf16 = finite_bf16,
 };

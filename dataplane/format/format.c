@@ -218,21 +218,6 @@ static void blocks_decode(enum gx_format format, float *dst, const uint8_t *src,
         memcpy(dst, src, block_count * BLOCK * 4);
 }
 
-static void blocks_axpy(enum gx_format format, gx_format_axpy_fn *axpy, float *acc,
-                        const uint8_t *src, uint64_t block_count, float scale)
-{
-    float values[CHUNK_BLOCKS * BLOCK];
-    if (format == GX_FP32 && (uintptr_t)src % _Alignof(float) == 0) {
-        axpy(acc, (const float *)(const void *)src, block_count, scale); /* no decoding, no copy */
-        return;
-    }
-    for (uint64_t done = 0; done < block_count; done += CHUNK_BLOCKS) {
-        uint64_t n = block_count - done < CHUNK_BLOCKS ? block_count - done : CHUNK_BLOCKS;
-        blocks_decode(format, values, src + done * format_ops[format].block_bytes, n);
-        axpy(acc + done * BLOCK, values, n, scale);
-    }
-}
-
 /* ---- any count
  * ----------------------------------------------------------------------------------------- */
 
@@ -280,34 +265,33 @@ void gx_decode(enum gx_format format, float *dst, const void *src, uint64_t coun
     }
 }
 
-static void values_axpy(enum gx_format format, gx_format_axpy_fn *axpy, float *acc,
-                        const uint8_t *wire, uint64_t first, uint64_t count, float scale)
+/* The mean of a short last block, of which few are made. */
+static void short_block_mean(const struct gx_format_cohort *cohort, float *dst, uint64_t first_byte,
+                             uint32_t count)
 {
-    GX_ASSERT(format_known(format));
-    GX_ASSERT(first % BLOCK == 0);
-    uint64_t block_count = count / BLOCK;
-    uint32_t rest = (uint32_t)(count % BLOCK);
-    const uint8_t *at = wire + first / BLOCK * format_ops[format].block_bytes;
-    blocks_axpy(format, axpy, acc, at, block_count, scale);
-    if (rest) {
-        float values[BLOCK], sums[BLOCK] = {0};
-        short_block_decode(format, values, at + block_count * format_ops[format].block_bytes, rest);
-        memcpy(sums, acc + block_count * BLOCK, rest * sizeof(float));
-        axpy(sums, values, 1, scale);
-        memcpy(acc + block_count * BLOCK, sums, rest * sizeof(float));
+    float values[BLOCK], sums[BLOCK] = {0};
+    for (uint32_t m = 0; m < cohort->member_count; m++) {
+        const uint8_t *wire = cohort->members[m];
+        short_block_decode(cohort->format, values, wire + first_byte, count);
+        for (uint32_t i = 0; i < count; i++) {
+            float product = cohort->scales[m] * values[i];
+            sums[i] += product;
+        }
     }
+    memcpy(dst, sums, count * sizeof(float));
 }
 
-void gx_format_accumulate(enum gx_format format, float *acc, const void *wire, uint64_t first,
-                          uint64_t count, float scale)
+void gx_format_mean(const struct gx_format_cohort *cohort, float *dst, uint64_t first,
+                    uint64_t count)
 {
-    values_axpy(format, kernel_get()->accumulate, acc, wire, first, count, scale);
-}
-
-void gx_format_scale(enum gx_format format, float *acc, const void *wire, uint64_t first,
-                     uint64_t count, float scale)
-{
-    values_axpy(format, kernel_get()->scale, acc, wire, first, count, scale);
+    GX_ASSERT(format_known(cohort->format) && cohort->member_count <= GX_SITES_MAX);
+    GX_ASSERT(first % BLOCK == 0);
+    uint64_t block_count = count / BLOCK, last = first / BLOCK + block_count;
+    uint32_t rest = (uint32_t)(count % BLOCK);
+    kernel_get()->mean[cohort->format](dst, cohort, first / BLOCK, block_count);
+    if (rest)
+        short_block_mean(cohort, dst + block_count * BLOCK,
+                         last * format_ops[cohort->format].block_bytes, rest);
 }
 
 int gx_format_check(enum gx_format format, const void *wire, uint64_t first_byte,

@@ -21,16 +21,20 @@
 
 #define GX_FORMAT_BLOCK_VALUES 128u
 
-/* acc[i] += scale * value[first + i] for `count` values, the product rounded to FP32 before it is
- * added. `wire` is the contribution's start; `first` is a multiple of 128, and so is `count` except
- * at the contribution's end. */
-void gx_format_accumulate(enum gx_format format, float *acc, const void *wire, uint64_t first,
-                          uint64_t count, float scale);
+/* Contributions to be added up, in this order; members[m] is where one starts. */
+struct gx_format_cohort {
+    enum gx_format format;
+    uint32_t member_count;
+    const void *members[GX_SITES_MAX];
+    float scales[GX_SITES_MAX];
+};
 
-/* The same for the first member of a cohort: acc[i] = +0 + scale * value[first + i], without
- * reading acc. */
-void gx_format_scale(enum gx_format format, float *acc, const void *wire, uint64_t first,
-                     uint64_t count, float scale);
+/* Values first .. first + count - 1 of a cohort's mean, in one pass over its members:
+ * dst[i] = +0 + scales[0] * value 0 + scales[1] * value 1 …, each product rounded to FP32 before it
+ * is added. dst is written once and never read. `first` is a multiple of 128, and so is `count`
+ * except at the end: pieces of any size give the same values as the whole. */
+void gx_format_mean(const struct gx_format_cohort *cohort, float *dst, uint64_t first,
+                    uint64_t count);
 
 /* Looks at the bytes first_byte .. first_byte + byte_count - 1 of the contribution that starts at
  * `wire` and has `param_count` values: 0, or -EDOM when one of them makes a value that is not

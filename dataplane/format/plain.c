@@ -2,9 +2,8 @@
  * values, so that compilers vectorise them without being told more. */
 #include "format/kernel.h"
 
-#include <string.h>
-
 #define BLOCK GX_FORMAT_BLOCK_VALUES
+#define INLINE static inline __attribute__((always_inline))
 
 static uint32_t fp32_bits(float value)
 {
@@ -154,32 +153,45 @@ static void e3m0_decode(float *dst, const uint8_t *src, uint64_t block_count)
     }
 }
 
-static void values_accumulate(float *acc, const float *values, uint64_t block_count, float scale)
+/* The definition: decode, multiply, add, in this order. */
+INLINE void mean(float *dst, const struct gx_format_cohort *cohort, uint64_t first_block,
+                 uint64_t block_count, gx_format_decode_fn *decode, uint32_t block_bytes)
 {
-    for (; block_count; block_count--, acc += BLOCK, values += BLOCK) {
-        for (uint32_t i = 0; i < BLOCK; i++) {
-            float product = scale * values[i];
-            acc[i] += product;
+    for (uint64_t block = first_block; block < first_block + block_count; block++, dst += BLOCK) {
+        float sums[BLOCK] = {0}, values[BLOCK];
+        for (uint32_t m = 0; m < cohort->member_count; m++) {
+            float scale = cohort->scales[m];
+            decode(values, (const uint8_t *)cohort->members[m] + block * block_bytes, 1);
+            for (uint32_t i = 0; i < BLOCK; i++) {
+                float product = scale * values[i];
+                sums[i] += product;
+            }
         }
+        memcpy(dst, sums, sizeof(sums));
     }
 }
 
-static void values_scale(float *acc, const float *values, uint64_t block_count, float scale)
+static void fp32_decode(float *dst, const uint8_t *src, uint64_t block_count)
 {
-    for (; block_count; block_count--, acc += BLOCK, values += BLOCK) {
-        for (uint32_t i = 0; i < BLOCK; i++) {
-            float product = scale * values[i];
-            acc[i] = 0.0f + product; /* -0 becomes +0, as it does when added to +0 */
-        }
-    }
+    memcpy(dst, src, block_count * BLOCK * sizeof(float));
 }
+
+#define MEAN(format, block_bytes)                                                                  \
+    static void format##_mean(float *dst, const struct gx_format_cohort *cohort,                   \
+                              uint64_t first_block, uint64_t block_count)                          \
+    {                                                                                              \
+        mean(dst, cohort, first_block, block_count, format##_decode, block_bytes);                 \
+    }
+MEAN(fp32, 4 * BLOCK)
+MEAN(bf16, GX_BF16_BLOCK_BYTES)
+MEAN(int8, GX_INT8_BLOCK_BYTES)
+MEAN(e3m0, GX_E3M0_BLOCK_BYTES)
 
 const struct gx_format_kernel gx_format_plain = {
     .name = "plain",
     .encode = {NULL, bf16_encode, int8_encode, e3m0_encode},
     .decode = {NULL, bf16_decode, int8_decode, e3m0_decode},
-    .accumulate = values_accumulate,
-    .scale = values_scale,
+    .mean = {fp32_mean, bf16_mean, int8_mean, e3m0_mean},
     .finite_fp32 = finite_fp32,
     .finite_bf16 = finite_bf16,
 };

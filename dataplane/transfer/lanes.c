@@ -175,6 +175,26 @@ void gx_lanes_send_retry(struct gx_lanes *lanes, struct gx_transfer *transfer, u
     }
 }
 
+bool gx_lanes_send_go(struct gx_lanes *lanes, struct gx_transfer *transfer)
+{
+    bool all = true;
+
+    for (uint32_t w = 1; w < transfer->part_count && transfer->used && !transfer->closing; w++) {
+        struct gx_lane_message *message;
+
+        if (!transfer->parts[w].closed)
+            continue;
+        message = gx_lanes_claim(&lanes->workers[w].orders, GX_LANE_GO, true);
+        all &= message != NULL;
+        if (message == NULL)
+            continue;
+        message->ticket = transfer->parts[w].ticket;
+        transfer->parts[w].closed = false;
+        gx_lanes_order_send(lanes, w);
+    }
+    return all;
+}
+
 static uint32_t ticket_find(const struct gx_lanes_worker *worker)
 {
     uint32_t t = 0;
@@ -218,6 +238,7 @@ static void part_send(struct gx_lanes *lanes, struct gx_transfer *transfer, uint
         (struct gx_ticket){.used = true, .source = source, .transfer = transfer};
     transfer->parts[w].ticket = t;
     transfer->parts[w].waits = false;
+    transfer->parts[w].closed = source->closed;
     source->away++;
     *message = *how;
     message->type = GX_LANE_SEND;
@@ -226,6 +247,7 @@ static void part_send(struct gx_lanes *lanes, struct gx_transfer *transfer, uint
     message->bytes = source->bytes;
     message->byte_count = source->byte_count;
     message->tail = source->tail;
+    message->closed = source->closed;
     message->open = *open;
     message->open.part = (uint8_t)w;
     gx_lanes_order_send(lanes, w);

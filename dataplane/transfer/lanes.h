@@ -56,6 +56,8 @@ struct gx_transfer *gx_lanes_send(struct gx_lanes *lanes, uint32_t peer, const s
                                   struct gx_source *source, bool helper, uint32_t holder,
                                   uint32_t holders, uint64_t now);
 void gx_lanes_send_stop(struct gx_lanes *lanes, struct gx_transfer *transfer);
+/* Its source is open now (gx_source_open()): every part goes on. False: not all of them know it yet, call again. */
+bool gx_lanes_send_go(struct gx_lanes *lanes, struct gx_transfer *transfer);
 void gx_lanes_send_retry(struct gx_lanes *lanes, struct gx_transfer *transfer, uint64_t now);
 
 /* The sink becomes FREE: at once (true), or CLOSING until every worker has let go of it; ask again after on_change. */

@@ -16,9 +16,10 @@
 
 enum gx_lane_message_type {
     /* worker 0's */
-    GX_LANE_DIAL,      /* peer, value: incarnation of its gxd, 0: it has no such lane */
-    GX_LANE_RATE,      /* value, recv_rate_bps */
-    GX_LANE_SEND,      /* ticket, peer, open, bytes, byte_count, tail, helper, holder, holders */
+    GX_LANE_DIAL, /* peer, value: incarnation of its gxd, 0: it has no such lane */
+    GX_LANE_RATE, /* value, recv_rate_bps */
+    GX_LANE_SEND, /* ticket, peer, open, bytes, byte_count, tail, closed, helper, holder, holders */
+    GX_LANE_GO,   /* ticket: its source is no longer closed */
     GX_LANE_RETRY,     /* ticket */
     GX_LANE_STOP,      /* ticket */
     GX_LANE_OPENED,    /* peer, open, answer, reason, sink: to ASK */
@@ -39,7 +40,7 @@ struct gx_lane_message {
     uint32_t ticket;
     enum gx_answer answer;
     enum gx_reason reason;
-    bool helper;
+    bool helper, closed;
     uint32_t holder, holders;
     uint64_t value, recv_rate_bps;
     const uint8_t *bytes;
@@ -77,7 +78,8 @@ struct gx_transfer {
     uint32_t part_count;
     struct {
         uint32_t ticket;
-        bool waits; /* its last answer was NOT_READY */
+        bool waits;  /* its last answer was NOT_READY */
+        bool closed; /* its source is, as far as its worker knows */
     } parts[GX_WORKERS_MAX];
 };
 

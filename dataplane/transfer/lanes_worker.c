@@ -192,7 +192,10 @@ static void send_obey(struct gx_lanes_worker *worker, const struct gx_lane_messa
         .holder = order->holder,
         .holders = order->holders,
         .open = order->open,
-        .source = {.bytes = order->bytes, .byte_count = order->byte_count, .tail = order->tail},
+        .source = {.bytes = order->bytes,
+                   .byte_count = order->byte_count,
+                   .closed = order->closed,
+                   .tail = order->tail},
     };
     worker->carried_count++;
     carry(worker, carried, now);
@@ -228,6 +231,9 @@ static void obey(struct gx_lanes_worker *worker, const struct gx_lane_message *o
         break;
     case GX_LANE_SEND:
         send_obey(worker, order, now);
+        break;
+    case GX_LANE_GO:
+        worker->carried[order->ticket].source.closed = false;
         break;
     case GX_LANE_RETRY:
         if (worker->carried[order->ticket].used && worker->carried[order->ticket].send != NULL)

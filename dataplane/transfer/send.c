@@ -70,7 +70,7 @@ void gx_send_reopen(struct gx_send *send, uint32_t transfer, uint64_t now)
 
 bool gx_send_pending(const struct gx_send *send)
 {
-    return send->open_count > 0 && !send->hold && !send->paused &&
+    return send->open_count > 0 && !send->hold && !send->paused && !send->source->closed &&
            (send->want_total > 0 || !send->pass_done);
 }
 
@@ -357,7 +357,8 @@ static void block_lack(struct gx_send *send, uint32_t i, uint32_t lack)
 {
     struct gx_send_block *block = &send->blocks[i];
 
-    if (!block->known)
+    /* What the receiver has before a helper's first row comes from others, however long the helper waits. */
+    if (!block->known || (send->helper && block->sent == 0))
         block_known(send, i, lack);
     block->lack = (uint8_t)lack;
     if (lack == 0)

@@ -18,13 +18,16 @@ struct gx_source {
     uint32_t packets; /* handed to the port and not yet released */
     uint32_t sends;   /* transfers open on it */
     uint32_t
-        away; /* parts of transfers with other workers, until their packets are released, too */
+        away;    /* parts of transfers with other workers, until their packets are released, too */
+    bool closed; /* nothing is sent from it yet: transfers are opened, and learn what is lacking */
     uint8_t *tail; /* [shard bytes], filled by gx_source_init() */
 };
 
 /* `tail` has shard_bytes bytes and lives as long as the source. */
 void gx_source_init(struct gx_source *source, const uint8_t *bytes, uint64_t byte_count,
                     uint32_t shard_bytes, uint8_t *tail);
+/* From here on it is sent from; its bytes need not have been all there before. */
+void gx_source_open(struct gx_source *source, uint32_t shard_bytes);
 
 static inline bool gx_source_busy(const struct gx_source *source)
 {

@@ -19,6 +19,7 @@ SRT_CHUNK = 1440
 SRT_CHUNKS_MORE = 400  # behind the last byte that is waited for, to drive it out of the programs' buffers
 SRT_HEADERS = 44  # what its maxbw counts besides the payload: IPv4, UDP, SRT
 ETHERNET = 14
+MEDIANS = ("TCP BBR, 1 connection", "TCP CUBIC, 1 connection")
 
 
 class Result:
@@ -27,6 +28,7 @@ class Result:
 
     def __init__(self, seconds, cpu_s=None, note="", projected=False):
         self.seconds, self.cpu_s, self.note, self.projected = seconds, cpu_s, note, projected
+        self.load, self.runs = 0, 1
 
 
 def need(program, package):
@@ -257,5 +259,5 @@ def elapsed_of(text):
 def contenders(folder):
     """(name, function), in the order of the report."""
     return [("TCP BBR, 1 connection", tcp("bbr", 1)), ("TCP BBR, 8", tcp("bbr", 8)),
-            ("TCP CUBIC, 1", tcp("cubic", 1)), ("TCP CUBIC, 8", tcp("cubic", 8)),
+            ("TCP CUBIC, 1 connection", tcp("cubic", 1)), ("TCP CUBIC, 8", tcp("cubic", 8)),
             ("SRT", srt(False)), ("SRT, FEC 10×10", srt(True)), ("UDT", udt(folder)), ("uftp", uftp)]

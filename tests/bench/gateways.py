@@ -19,12 +19,15 @@ class Exchange:
         gxtest.check(self.p50 is not None, "no round was received")
         self.p99 = self.worst("transfer_ratio%s_p99" % realised)
         self.round_p50 = self.worst("round_ratio%s_p50" % realised)
+        self.idle = self.worst("link_idle_p50")
         self.seconds = self.worst("held_seconds_p50")
         self.above_rtt = (self.worst("held_seconds_p99") - cell.bound_s()) / (2 * cell.delay_s)
         busy = [w["busy_share"] for r in reports for w in r["workers"] if w["busy_share"] is not None]
         self.busy = max(busy) if busy else None
         self.cpu_s = cpu / (rounds + 1)
         self.redundant = max(self.redundant_of(i) for i in range(len(reports)))
+        self.lost, self.advance, self.asked = (sum(link[key] for r in reports for link in r["links"]) for key in (
+            "lost_packets", "rebuilt_advance_shards", "rebuilt_asked_shards"))
         self.drops = wan["kernel_drops"] + wan["send_drops"] + wan["buffer_drops"]
 
     def worst(self, key):

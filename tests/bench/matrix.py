@@ -1,11 +1,13 @@
 """make bench: gx over impaired links, cell by cell, beside what else moves bytes over them; writes docs/benchmarks.md.
 
     QUICK=1            three cells, three rounds each, one comparison
-    FULL=1             30 rounds a cell, five runs of what is compared, 300 rounds in the simulator
+    FULL=1             30 rounds a cell, 60 of a small one, five runs of TCP with one connection, 300 rounds in the simulator: some
+                       40 minutes on a quiet machine of two cores
     CELLS="25MB sim"   only the cells whose name holds one of these words; `versus` are the comparisons, `sim` the simulator
     ROUNDS=N RUNS=N SIM_ROUNDS=N SECONDS_MAX=10
     REALTIME=0         as any other process; else all that is measured comes before the machine's other work (SCHED_RR)
-    PAGE=FILE          instead of docs/benchmarks.md; its plots lie beside it
+    PAGE=FILE          instead of docs/benchmarks.md, or with QUICK or CELLS build/benchmarks.md; its plots lie beside it. Written
+                       when all is measured: a run that is interrupted leaves it as it was
 
 GX_BIN names the programs. Measures, asserts nothing; what cannot be had is left out with the reason. Without namespaces or
 AF_XDP there is nothing to measure: exit status 77.
@@ -81,7 +83,7 @@ def wanted(name):
 def rounds_of(cell):
     """A small transfer takes little, and its spread is all that it has to tell; a large one takes long."""
     if cell.size < MB * 10:
-        return 4 * ROUNDS
+        return 2 * ROUNDS if FULL else 4 * ROUNDS
     return ROUNDS if cell.size < MB * 100 or FULL else max(2, ROUNDS // 2)
 
 
@@ -122,7 +124,7 @@ def gateways_on(cell, rounds):
 
 def cell_s(cell):
     """Likely: namespaces, gxds and links up, then rounds with what gx-perf does between them."""
-    return 4 + (1 + rounds_of(cell)) * (1.1 * cell.bound_s() + 2 * cell.delay_s + 1.2e-8 * cell.size * cell.sites)
+    return 4 + (1 + rounds_of(cell)) * (1.1 * cell.bound_s() + 2 * cell.delay_s + 4e-9 * cell.size * cell.sites)
 
 
 def cells_wanted():
@@ -146,21 +148,26 @@ def median_of(runs):
     return ordered[(len(ordered) - 1) // 2]
 
 
+def runs_of(name):
+    """What a goal is about, TCP with one connection, gets the median; the others are there to see."""
+    return RUNS if name in contenders.MEDIANS else 1
+
+
 def one_contender(name, function, cell):
     try:
-        result = median_of([function(cell) for _ in range(RUNS)])
+        result = median_of([function(cell) for _ in range(runs_of(name))])
     except (gxtest.Skip, namespaces.Unavailable, AssertionError) as error:
         say("  %-20s skip: %s" % (name, reason(error)))
         return reason(error)
-    result.load = load()
+    result.load, result.runs = load(), runs_of(name)
     say("  %-20s %s" % (name, "not within %g s" % contenders.SECONDS_MAX if result.seconds is None else "%s%.2f s" % (
         "about " if result.projected else "", result.seconds)))
     return result
 
 
 def versus_s():
-    """Of one cell: eight of them, of which two or three take their time."""
-    return RUNS * (8 * 3.5 + 2.5 * contenders.SECONDS_MAX)
+    """Of one cell: of those with a median one mostly takes its time, of the six others two."""
+    return RUNS * (2 * 4 + contenders.SECONDS_MAX) + 6 * 3.5 + 2 * contenders.SECONDS_MAX
 
 
 def versus_cells():
@@ -195,7 +202,7 @@ def simulated(process):
     out, err = process.communicate()
     head, rows = out.splitlines()[:2], out.splitlines()[2:]
     if process.returncode != 0:
-        rows.append("| `%s` ended with %d: %s | | | | | | | |" % (
+        rows.append("| `%s` ended with %d: %s | | | | | | | | |" % (
             " ".join(["matrix_sim", *process.args[1:]]), process.returncode, reason(err or "it says nothing")))
     return head, rows
 
@@ -211,7 +218,7 @@ def sim_parts():
 
 
 def sim_s():
-    return SIM_ROUNDS * (4 if len(sim_parts()) > 1 else 6)
+    return SIM_ROUNDS * (2 if len(sim_parts()) > 1 else 3.5)
 
 
 def simulate():
@@ -235,16 +242,23 @@ def expect():
         progress.expect(sim_s())
 
 
+def page_path():
+    """What a part of the matrix gave is no page to replace the whole one with."""
+    whole = os.path.join(ROOT, "docs", "benchmarks.md")
+    part = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(gxtest.program("gx-perf")))), "benchmarks.md")
+    return os.environ.get("PAGE") or (part if QUICK or WORDS else whole)
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     why = namespaces.missing("ethtool")
     if why:
         say("skip matrix: " + why)
         return 77
-    about = page.About(started=time.monotonic(), load=load(), rounds=ROUNDS, runs=RUNS, sim_rounds=SIM_ROUNDS,
+    about = page.About(started=time.monotonic(), load=load(), rounds=ROUNDS, sim_rounds=SIM_ROUNDS,
                        seconds_max=contenders.SECONDS_MAX, full=FULL, realtime=realtime())
     expect()
-    path = os.environ.get("PAGE") or os.path.join(ROOT, "docs", "benchmarks.md")
+    path = page_path()
     found, versus = measure_cells(), []
     if found and all(isinstance(e, str) for e in found.values()):
         say("skip matrix: %s" % next(iter(found.values())))

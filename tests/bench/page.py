@@ -14,8 +14,8 @@ BAR = 50
 class About:
     """Of one run of the matrix: when, where, how often."""
 
-    def __init__(self, started, load, rounds, runs, sim_rounds, seconds_max, full, realtime):
-        self.started, self.load, self.rounds, self.runs = started, load, rounds, runs
+    def __init__(self, started, load, rounds, sim_rounds, seconds_max, full, realtime):
+        self.started, self.load, self.rounds = started, load, rounds
         self.sim_rounds, self.seconds_max, self.full, self.realtime = sim_rounds, seconds_max, full, realtime
 
     @staticmethod
@@ -134,18 +134,20 @@ def goal_of(cell):
 
 def cell_row(cell, e):
     if isinstance(e, str):
-        return "| %s | failed: %s | | | | | | | | |" % (cell.text(), e)
+        return "| %s | failed: %s | | | | | | | | | | |" % (cell.text(), e)
     mark = " ¹" if cell.burst else ""
     mark += " ²" if e.drops else ""
-    return "| %s%s | %d | %.3f | %.3f | %s | %.2f | %.2f | %.3f | %s | %.1f |" % (
-        cell.text(), mark, e.rounds, e.p50, e.p99, goal_of(cell), e.above_rtt, e.redundant, e.round_p50,
+    return "| %s%s | %d | %.3f | %.3f | %s | %.2f | %s | %.2f | %d, %d, %d | %.3f | %s | %.1f |" % (
+        cell.text(), mark, e.rounds, e.p50, e.p99, goal_of(cell), e.above_rtt,
+        "%.1f" % (100 * e.idle) if e.idle is not None else "-", e.redundant, e.lost, e.advance, e.asked, e.round_p50,
         "%.0f%%" % (100 * e.busy) if e.busy is not None else "-", e.load)
 
 
 def cells_table(cells):
     return "\n".join([
-        "| cell | rounds | p50 | p99 | goal | p99 − bound, RTT | redundant beyond loss, % of S | round p50 | busy | load |",
-        "|---|---|---|---|---|---|---|---|---|---|", *(cell_row(c, e) for c, e in cells)])
+        "| cell | rounds | p50 | p99 | goal | p99 − bound, RTT | link idle, % | redundant beyond loss, % of S | "
+        "lost, rebuilt in advance, when asked for | round p50 | busy | load |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|", *(cell_row(c, e) for c, e in cells)])
 
 
 def rate(bps):
@@ -154,24 +156,24 @@ def rate(bps):
 
 def versus_table(cell, own, rows, seconds_max):
     lines = ["**%s**, bound %.3f s, queues of %.2f MB at each port:" % (cell.text(), cell.bound_s(), cell.queue_bytes() / 1e6),
-             "", "| | s | time / bound | times gx's | goodput per CPU-second | load |", "|---|---|---|---|---|---|"]
+             "", "| | s | median of | time / bound | times gx's | goodput per CPU-second | load |", "|---|---|---|---|---|---|---|"]
     gx_s = None
     if isinstance(own, str):
-        lines.append("| gx | failed: %s | | | | |" % own)
+        lines.append("| gx | failed: %s | | | | | |" % own)
     else:
         gx_s = own.seconds
-        lines.append("| gx | %.2f | %.3f | 1 | %s | %.1f |" % (gx_s, gx_s / cell.bound_s(), rate(own.goodput_per_cpu_s()), own.load))
+        lines.append("| gx | %.2f | %d | %.3f | 1 | %s | %.1f |" % (gx_s, own.rounds, gx_s / cell.bound_s(), rate(own.goodput_per_cpu_s()), own.load))
     for name, r in rows:
         if isinstance(r, str):
-            lines.append("| %s | skipped: %s | | | | |" % (name, r))
+            lines.append("| %s | skipped: %s | | | | | |" % (name, r))
             continue
         per_cpu = rate(8 * cell.size / r.cpu_s) if r.cpu_s else "-"
         if r.seconds is None:
-            lines.append("| %s | > %g | > %.0f | > %s | - | %.1f |" % (
-                name, seconds_max, seconds_max / cell.bound_s(), "%.0f" % (seconds_max / gx_s) if gx_s else "-", r.load))
+            lines.append("| %s | > %g | %d | > %.0f | > %s | - | %.1f |" % (
+                name, seconds_max, r.runs, seconds_max / cell.bound_s(), "%.0f" % (seconds_max / gx_s) if gx_s else "-", r.load))
             continue
-        lines.append("| %s%s | %s%.2f | %.3f | %s | %s | %.1f |" % (
-            name, " (%s)" % r.note if r.note else "", "≈ " if r.projected else "", r.seconds, r.seconds / cell.bound_s(),
+        lines.append("| %s%s | %s%.2f | %d | %.3f | %s | %s | %.1f |" % (
+            name, " (%s)" % r.note if r.note else "", "≈ " if r.projected else "", r.seconds, r.runs, r.seconds / cell.bound_s(),
             "%.2f" % (r.seconds / gx_s) if gx_s else "-", per_cpu, r.load))
     return "\n".join(lines)
 
@@ -182,15 +184,17 @@ HEAD = """# Benchmarks
 
 {about}
 
-`make bench` writes this page (`tests/bench/matrix.py`). It measures and asserts nothing. `FULL=1` runs 30 rounds a cell, `QUICK=1` three
-cells, `CELLS="256KB versus"` what the words name; what is not installed is skipped with the reason. A line's *load* is the load
+`make bench` writes this page (`tests/bench/matrix.py`). It measures and asserts nothing. `FULL=1` runs 30 rounds a cell (some 40 minutes), `QUICK=1` three
+cells, `CELLS="256KB versus"` what the words name, both into `build/benchmarks.md`; what is not installed is skipped with the reason. A line's *load* is the load
 average of the last minute when it ended: where it is well above the number of busy processes (gx-wan, two gxds), times are too long.
 
 ## gx over impaired links
 
 Real gxds, af_xdp ports, `gx-wan` between them: 200 Mbit/s each way at each site, drop-tail queues of one bandwidth-delay product and 64 KiB.
 A transfer's time is from the offer to all held at the slowest site, over the bound T = 8·(N−1)·S·(1+h)/(R·(1−p)) + d of
-[gx-perf.md](gx-perf.md); both ways at once. Cells: bytes, round trip, loss. *Busy* is the busiest worker's share of a core, pauses
+[gx-perf.md](gx-perf.md); both ways at once. Cells: bytes, round trip, loss. *Link idle* is the share of a transfer's time, less the delay, in which the link carried nothing although
+something could have been sent (gx-perf.md, the median round, the worse site; a millisecond's resolution). *Lost, rebuilt* are packets lost and data shards rebuilt from
+parity sent in advance and from parity asked for, in all counted rounds and links. *Busy* is the busiest worker's share of a core, pauses
 between rounds included.
 """
 
@@ -202,7 +206,7 @@ NOTES = """
 VERSUS = """
 ## Beside other transports
 
-On the same gx-wan, each alone on a link of its own; {runs}, at most {seconds_max:g} s. gx carries 25 MB each way at once, the
+On the same gx-wan, each alone on a link of its own, at most {seconds_max:g} s; of several runs, as the table says, the median. gx carries 25 MB each way at once, the
 others one way. Time over the same bound for all. TCP is Linux's by iperf3, its algorithm named, from connections up to the last byte (≈: what it
 would have taken at its pace until it was stopped); SRT is
 srt-live-transmit at the link's rate: without FEC in file mode, with it in live mode (latency four round trips); what it lost
@@ -226,13 +230,13 @@ def write(path, about, cells, versus, sim):
         plot = cells_plot(cells)
         parts += [plot.show(path) + "\n"] if plot else []
     if versus:
-        runs = "one run" if about.runs == 1 else "the median of %d runs" % about.runs
-        parts.append(VERSUS.format(runs=runs, seconds_max=about.seconds_max))
+        parts.append(VERSUS.format(seconds_max=about.seconds_max))
         parts += [versus_table(cell, own, rows, about.seconds_max) + "\n" for cell, own, rows in versus]
         plot = versus_plot(versus)
         parts += [plot.show(path) + "\n"] if plot else []
     if sim:
         parts += [SIM.format(rounds=about.sim_rounds) + sim.strip() + "\n"]
-    with open(path, "w") as f:
-        text = "\n".join(part.strip("\n") + "\n" for part in parts)
+    text = "\n".join(part.strip("\n") + "\n" for part in parts)
+    with open(path + ".new", "w") as f:
         f.write("".join(line.rstrip() + "\n" for line in text.splitlines()))
+    os.replace(path + ".new", path)

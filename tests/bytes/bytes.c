@@ -45,8 +45,8 @@ static void print_formats(void)
         if (gx_encode(format, wire, src, VALUES) != 0)
             abort();
         gx_decode(format, back, wire, VALUES);
-        gx_format_scale(format, sum, wire, 0, VALUES, 1.0f / 3);
-        gx_format_accumulate(format, sum, wire, 0, VALUES, 2.0f / 3);
+        struct gx_format_cohort cohort = {format, 2, {wire, wire}, {1.0f / 3, 2.0f / 3}};
+        gx_format_mean(&cohort, sum, 0, VALUES);
         printf("%s: encoded %016llx decoded %016llx mean %016llx\n", gx_format_name(format),
                (unsigned long long)digest(wire, bytes),
                (unsigned long long)digest(back, VALUES * sizeof(float)),

@@ -25,6 +25,8 @@
 #define STRIDE 50304u
 #define PARAMS 124439808ull
 #define RUNS 10
+#define NOISE_BYTES (8u << 20)
+#define WARM_UP_RUNS 200
 #define BF16 GX_DTYPE_BF16
 
 static struct gx_dev_stream *stream;
@@ -40,7 +42,7 @@ static void check(int rc)
     exit(1);
 }
 
-/* Zeros: sizes decide how long these kernels take, values hardly do. */
+/* Zeros: for what moves memory, sizes decide how long it takes, values hardly do. */
 static void *room(size_t bytes)
 {
     void *memory = NULL;
@@ -49,6 +51,24 @@ static void *room(size_t bytes)
         exit(77);
     }
     gx_dev_zero(memory, bytes, stream);
+    return memory;
+}
+
+/* bf16 of magnitudes from 0.25 to 0.5, for products: on zeros a GPU takes less power, and so has a higher clock than it has in a
+ * training run. */
+static void *noise(size_t bytes)
+{
+    static uint16_t some[NOISE_BYTES / sizeof(uint16_t)];
+    uint32_t x = 1;
+    for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
+        x = x * 1664525u + 1013904223u;
+        some[i] = (uint16_t)((x >> 16 & 0x80ffu) | 0x3e80u);
+    }
+    char *memory = room(bytes);
+    for (size_t at = 0; at < bytes; at += sizeof(some))
+        gx_dev_copy_in(memory + at, some, bytes - at < sizeof(some) ? bytes - at : sizeof(some),
+                       stream);
+    check(gx_dev_sync(stream));
     return memory;
 }
 
@@ -87,6 +107,8 @@ static void measure_memory(void)
     const size_t bytes = 1u << 30;
     void *a = room(bytes), *b = room(bytes);
     double seconds;
+    for (int i = 0; i < WARM_UP_RUNS; i++) /* an idle GPU's clock takes its time to rise */
+        gx_dev_copy(a, b, bytes, stream);
     TIME(seconds, gx_dev_copy(a, b, bytes, stream));
     memory_rate = 2.0 * (double)bytes / seconds;
     table_row("memory: copy of 1 GiB",
@@ -124,8 +146,8 @@ static void measure_products(void)
                                     .epilogue = products[i].epilogue,
                                     .alignment = 256};
         const size_t out_bytes = 2ul * ROWS * outs;
-        const struct gx_matmul_arrays x = {.a = room(2ul * ROWS * ins),
-                                           .b = room(2ul * ins * outs),
+        const struct gx_matmul_arrays x = {.a = noise(2ul * ROWS * ins),
+                                           .b = noise(2ul * ins * outs),
                                            .out = room(out_bytes),
                                            .bias = room(2ul * outs),
                                            .aux = room(out_bytes)};
@@ -153,35 +175,70 @@ static void measure_products(void)
     gx_dev_free(workspace);
 }
 
+/* Attention's arrays at GPT-2's sizes; what is read holds noise. */
+struct attention {
+    struct gx_gpu_attention_shape shape;
+    void *qkv, *out, *dout, *dqkv;
+    float *lse, *delta;
+    size_t forward_bytes, backward_bytes; /* that must move */
+    double operations; /* forward; two and a half times as many on the way back */
+};
+
+static struct attention attention_init(void)
+{
+    const size_t row = 2ul * ROWS * WIDTH, stats = 4ul * ROWS * HEADS;
+    return (struct attention){
+        .shape = {ROWS / CONTEXT, CONTEXT, HEADS, WIDTH / HEADS},
+        .qkv = noise(3 * row),
+        .out = room(row),
+        .dout = noise(row),
+        .dqkv = room(3 * row),
+        .lse = room(stats),
+        .delta = room(stats),
+        .forward_bytes = 4 * row + stats,
+        .backward_bytes = 8 * row + 2 * stats,
+        /* Two products of T x T x C a sequence, half of them above the diagonal. */
+        .operations = 2.0 * ROWS * CONTEXT * WIDTH,
+    };
+}
+
+static void attention_fini(const struct attention *x)
+{
+    void *const all[] = {x->qkv, x->out, x->dout, x->dqkv, x->lse, x->delta};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        gx_dev_free(all[i]);
+}
+
 static void measure_attention(void)
 {
-    const struct gx_gpu_attention_shape shape = {ROWS / CONTEXT, CONTEXT, HEADS, WIDTH / HEADS};
-    const size_t row = 2ul * ROWS * WIDTH, stats = 4ul * ROWS * HEADS;
-    void *qkv = room(3 * row), *out = room(row), *dout = room(row), *dqkv = room(3 * row);
-    float *lse = room(stats), *delta = room(stats);
-    /* Two products of T x T x C a sequence, half of them above the diagonal; five on the way back. */
-    const double forward = 2.0 * ROWS * CONTEXT * WIDTH;
-    MEASURE("attention forward", 4 * row + stats, forward,
-            gx_gpu_attention_forward(BF16, out, lse, qkv, shape, stream));
-    MEASURE("attention backward", 8 * row + 2 * stats, 2.5 * forward,
-            gx_gpu_attention_backward(BF16, dqkv, delta, dout, qkv, out, lse, shape, stream));
+    const struct attention x = attention_init();
+    MEASURE("attention forward", x.forward_bytes, x.operations,
+            gx_gpu_attention_forward(BF16, x.out, x.lse, x.qkv, x.shape, stream));
+    MEASURE("attention backward", x.backward_bytes, 2.5 * x.operations,
+            gx_gpu_attention_backward(BF16, x.dqkv, x.delta, x.dout, x.qkv, x.out, x.lse, x.shape,
+                                      stream));
+    attention_fini(&x);
+}
+
+/* Last of all: should it fail, the rest has been seen. */
+static void measure_cudnn(void)
+{
+    const struct attention x = attention_init();
     struct gx_cudnn_attention *cudnn;
     const char *why;
-    if (gx_cudnn_attention_create(&cudnn, shape, &why) == 0) {
+    if (gx_cudnn_attention_create(&cudnn, x.shape, &why) == 0) {
         void *scratch = room(gx_cudnn_attention_scratch_bytes(cudnn) + 256);
-        MEASURE("attention forward, cuDNN", 4 * row + stats, forward,
-                gx_cudnn_attention_forward(cudnn, out, lse, qkv, scratch, stream, &why));
-        MEASURE("attention backward, cuDNN", 8 * row + 2 * stats, 2.5 * forward,
-                gx_cudnn_attention_backward(cudnn, dqkv, delta, dout, qkv, out, lse, scratch,
-                                            stream, &why));
+        MEASURE("attention forward, cuDNN", x.forward_bytes, x.operations,
+                gx_cudnn_attention_forward(cudnn, x.out, x.lse, x.qkv, scratch, stream, &why));
+        MEASURE("attention backward, cuDNN", x.backward_bytes, 2.5 * x.operations,
+                gx_cudnn_attention_backward(cudnn, x.dqkv, x.delta, x.dout, x.qkv, x.out, x.lse,
+                                            scratch, stream, &why));
         gx_dev_free(scratch);
         gx_cudnn_attention_destroy(cudnn);
     } else {
         table_row("attention, cuDNN", "%.120s|", why);
     }
-    void *const all[] = {qkv, out, dout, dqkv, lse, delta};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        gx_dev_free(all[i]);
+    attention_fini(&x);
 }
 
 static void measure_layers(void)
@@ -291,6 +348,7 @@ int main(void)
     measure_layers();
     measure_ends();
     measure_optimizer();
+    measure_cudnn();
     check(gx_dev_sync(stream));
     return 0;
 }

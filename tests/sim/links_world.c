@@ -165,6 +165,8 @@ static bool enter(struct world *world, uint32_t from, uint32_t to, uint32_t fram
         at_ns = verdict->deliver_ns[0];
     }
     gx_impair_packet(&world->paths[from][to], at_ns, frame_bytes, verdict);
+    if (world->config.on_frame && verdict->cause != GX_IMPAIR_QUEUE)
+        world->config.on_frame(from, to, verdict->left_ns, frame_bytes);
     return true;
 }
 

@@ -93,6 +93,8 @@ struct world_config {
     uint32_t mtu_ways;                 /* bit 0: from 0 to 1, bit 1: from 1 to 0 */
     uint64_t mtu_begin_ns, mtu_end_ns; /* of the world's clock */
     uint32_t tx_max;
+    /* A frame has left a link's serialiser, or will at left_ns; NULL: nobody asks. */
+    void (*on_frame)(uint32_t from, uint32_t to, uint64_t left_ns, uint32_t frame_bytes);
     bool measure; /* the CPU time in links */
 };
 

@@ -1,5 +1,5 @@
 /* matrix_sim: how near to the bound transfers end, in virtual time, cell by cell: sizes, round trips, losses, bursts, sites.
- * The first transfer of each world is to learn the path and is not counted. Prints a Markdown table; the limits are goals and
+ * The first transfer of each world is to learn the path and is not counted. How long the links were idle: idle.h. Prints a Markdown table; the limits are goals and
  * are marked, not asserted. */
 #include <math.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "links_world.h"
+#include "sim/idle.h"
 
 #define MS 1000000ull
 #define S (1000 * MS)
@@ -58,11 +59,19 @@ static const struct cell cells[] = {
 struct result {
     double *ratios;
     double *excess_rtts; /* seconds above the bound, in round trips */
+    double *idle;        /* share of the time until the last needed shard was on the wire */
     uint32_t count;
     uint64_t data, parity, lost;
 };
 
 static struct world world;
+static struct sim_idle idle[WORLD_SITES_MAX]; /* of the links into each site */
+
+static void on_frame(uint32_t from, uint32_t to, uint64_t left_ns, uint32_t frame_bytes)
+{
+    (void)from;
+    sim_idle_add(&idle[to], left_ns, frame_bytes);
+}
 
 static double bound(const struct cell *cell, double loss)
 {
@@ -81,6 +90,7 @@ static void world_make(const struct cell *cell, const struct gx_rate_algorithm *
         .impair = {.rate_bps = cell->rate_bps, .delay_ns = cell->delay_ns},
         .rate_algorithm = algorithm,
         .tx_max = 32,
+        .on_frame = on_frame,
     };
 
     if (cell->burst > 0)
@@ -146,6 +156,8 @@ static bool round_run(const struct cell *cell, bool counted, struct result *resu
         const struct delivery *d = &world.deliveries[i];
         double took = (double)(d->held_ns - d->first_sent_ns) / 1e9, least = bound(cell, loss);
 
+        result->idle[result->count] = sim_idle_share(&idle[d->to], d->first_sent_ns,
+                                                     d->held_ns - cell->delay_ns, cell->rate_bps);
         result->ratios[result->count] = took / least;
         result->excess_rtts[result->count++] =
             (took - least) * 1e9 / (2.0 * (double)cell->delay_ns);
@@ -161,6 +173,8 @@ static bool round_run(const struct cell *cell, bool counted, struct result *resu
         result->lost += after.lost - before.lost;
     }
     links_world_clear(&world);
+    for (uint32_t i = 0; i < sites; i++)
+        sim_idle_forget(&idle[i], UINT64_MAX);
     return true;
 }
 
@@ -178,6 +192,7 @@ static void row_print(const struct cell *cell, struct result *r)
 
     qsort(r->ratios, r->count, sizeof *r->ratios, by_value);
     qsort(r->excess_rtts, r->count, sizeof *r->excess_rtts, by_value);
+    qsort(r->idle, r->count, sizeof *r->idle, by_value);
     p50 = r->ratios[r->count / 2];
     p99 = r->ratios[r->count * 99 / 100];
     excess = r->excess_rtts[r->count * 99 / 100];
@@ -191,6 +206,7 @@ static void row_print(const struct cell *cell, struct result *r)
            2.0 * (double)cell->delay_ns / 1e6, cell->loss * 100,
            cell->burst > 0 ? " in bursts of 50" : "", cell->sites > 2 ? ", all to all" : "", p50,
            p99, r->ratios[r->count - 1], excess);
+    printf("%.2f, %.2f | ", 100 * r->idle[r->count / 2], 100 * r->idle[r->count * 99 / 100]);
     printf("%.2f%s | ", redundant,
            cell->redundant > 0 || cell->loss == 0 ? redundant > cell->redundant ? " **over**" : ""
                                                   : "");
@@ -208,6 +224,7 @@ static bool cell_run(const struct cell *cell, const struct gx_rate_algorithm *al
     struct result result = {
         .ratios = links_must(calloc(rounds * flows, sizeof(double))),
         .excess_rtts = links_must(calloc(rounds * flows, sizeof(double))),
+        .idle = links_must(calloc(rounds * flows, sizeof(double))),
     };
     bool ok = true;
 
@@ -225,6 +242,7 @@ static bool cell_run(const struct cell *cell, const struct gx_rate_algorithm *al
         row_print(cell, &result);
     free(result.ratios);
     free(result.excess_rtts);
+    free(result.idle);
     return ok;
 }
 
@@ -240,14 +258,17 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: matrix_sim [ROUNDS [path|fixed [FIRST-CELL [LAST-CELL]]]]\n");
         return 2;
     }
-    printf(
-        "| cell | p50 | p99 | max | p99 − bound, RTT | redundant beyond loss, %% | goal | goal |\n"
-        "|---|---|---|---|---|---|---|---|\n");
+    printf("| cell | p50 | p99 | max | p99 − bound, RTT | link idle p50, p99, %% | redundant "
+           "beyond loss, %% "
+           "| goal | goal |\n"
+           "|---|---|---|---|---|---|---|---|---|\n");
     for (size_t i = from; i <= to; i++) {
         /* Rounds of a gigabyte take seconds each. */
         uint32_t n = cells[i].bytes >= 1000 * MB ? (rounds + 29) / 30 : rounds;
 
         ok &= cell_run(&cells[i], algorithm, n);
     }
+    for (uint32_t i = 0; i < WORLD_SITES_MAX; i++)
+        sim_idle_fini(&idle[i]);
     return ok ? 0 : 1;
 }

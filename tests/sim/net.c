@@ -326,6 +326,9 @@ void sim_net_send(struct sim_world *world, uint32_t from, uint32_t lane,
     if (is_shard && shard.lie)
         lie(content);
     gx_impair_packet(&net->up[from], world->now_ns, content->bytes + GX_FRAME_OVERHEAD_BYTES, &up);
+    if (world->scene && world->scene->on_frame && up.cause == GX_IMPAIR_NONE)
+        world->scene->on_frame(world->scene->ctx, to, up.left_ns,
+                               content->bytes + GX_FRAME_OVERHEAD_BYTES);
     if (up.cause != GX_IMPAIR_NONE || net->cuts[from][to] > 0 ||
         net->blocked[from][to] >> to_lane & 1)
         world->stats.lost_packets++;

@@ -1,10 +1,11 @@
 /* round_sim: how long rounds of complete sites take in virtual time, over the bound of a round (DESIGN.md section 4a): transfers, the
  * decision, and the reduction. And what a second holder is worth: three sites, one path at a quarter of the rate, with
- * and without it. Every round's result is checked as in gx-sim. Prints Markdown; the limits are goals and are marked. */
+ * and without it. How long what leads to a site was idle: idle.h. Every round's result is checked as in gx-sim. Prints Markdown; the limits are goals and are marked. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/idle.h"
 #include "sim/world.h"
 
 #define SHARD 1408
@@ -39,13 +40,16 @@ static const struct cell cells[] = {
 struct timed {
     uint64_t offered_ns, over_ns;   /* the last offer, the last completion */
     uint64_t held_ns[GX_SITES_MAX]; /* the longest transfer to each site */
-    uint32_t over;                  /* sites */
+    double idle[GX_SITES_MAX]; /* what leads to each site, until its last needed shard had left */
+    uint32_t over;             /* sites */
 };
 
 struct measured {
     struct timed rounds[ROUNDS_A_WORLD + 2];
-    uint32_t count; /* of `seconds`; of `transfers` so many a site */
-    double *seconds, *transfers;
+    uint32_t count; /* of `seconds`; of `transfers` and `idle` so many a site */
+    double *seconds, *transfers, *idle;
+    struct sim_idle links[GX_SITES_MAX]; /* into each site */
+    uint64_t delay_ns;
     uint64_t placed, duplicates, parity, helps;
 };
 
@@ -65,13 +69,24 @@ static void on_offer(void *ctx, uint32_t site, uint64_t round, uint64_t now_ns)
 
 static void on_event(void *ctx, uint32_t site, const struct gx_event *event, uint64_t now_ns)
 {
-    struct timed *at = timed_at(ctx, event->round);
+    struct measured *m = ctx;
+    struct timed *at = timed_at(m, event->round);
 
     if (!at || event->type != GX_EVENT_MEMBER)
         return;
     at->over++;
     at->over_ns = now_ns;
     at->held_ns[site] = event->held_ns;
+    uint64_t end_ns = at->offered_ns + event->held_ns - m->delay_ns;
+    at->idle[site] = sim_idle_share(&m->links[site], at->offered_ns, end_ns, RATE_BPS);
+    sim_idle_forget(&m->links[site], end_ns);
+}
+
+static void on_frame(void *ctx, uint32_t to, uint64_t left_ns, uint32_t frame_bytes)
+{
+    struct measured *m = ctx;
+
+    sim_idle_add(&m->links[to], left_ns, frame_bytes);
 }
 
 static void count(struct measured *m, const struct sim_world *world)
@@ -98,6 +113,7 @@ static struct sim_scene scene_of(const struct cell *cell)
         .slow_back = cell->slow_back,
         .on_offer = on_offer,
         .on_event = on_event,
+        .on_frame = on_frame,
     };
 }
 
@@ -110,6 +126,8 @@ static bool world_run(const struct cell *cell, bool owners_only, uint64_t seed, 
     bool ok;
 
     memset(m->rounds, 0, sizeof(m->rounds));
+    for (uint32_t i = 0; i < GX_SITES_MAX; i++) /* another world's time */
+        sim_idle_forget(&m->links[i], UINT64_MAX);
     scene.owners_only = owners_only;
     scene.rounds = rounds + 1;
     scene.ctx = m;
@@ -122,8 +140,10 @@ static bool world_run(const struct cell *cell, bool owners_only, uint64_t seed, 
     for (uint32_t r = 2; r <= rounds + 1 && ok; r++) {
         const struct timed *at = &m->rounds[r];
         ok = at->over == scene.sites;
-        for (uint32_t i = 0; i < scene.sites; i++)
+        for (uint32_t i = 0; i < scene.sites; i++) {
             m->transfers[m->count * scene.sites + i] = (double)at->held_ns[i] * 1e-9;
+            m->idle[m->count * scene.sites + i] = at->idle[i];
+        }
         m->seconds[m->count++] = (double)(at->over_ns - at->offered_ns) * 1e-9;
     }
     count(m, world);
@@ -143,8 +163,10 @@ static bool measure(const struct cell *cell, bool owners_only, uint32_t rounds, 
     bool ok = true;
 
     *m = (struct measured){.seconds = calloc(rounds, sizeof(double)),
-                           .transfers = calloc(rounds * cell->sites, sizeof(double))};
-    if (!m->seconds || !m->transfers)
+                           .transfers = calloc(rounds * cell->sites, sizeof(double)),
+                           .idle = calloc(rounds * cell->sites, sizeof(double)),
+                           .delay_ns = cell->delay_ns};
+    if (!m->seconds || !m->transfers || !m->idle)
         abort();
     for (uint64_t seed = 1; m->count < rounds && ok; seed++) {
         uint32_t left = rounds - m->count;
@@ -152,6 +174,7 @@ static bool measure(const struct cell *cell, bool owners_only, uint32_t rounds, 
     }
     qsort(m->seconds, m->count, sizeof(double), by_value);
     qsort(m->transfers, m->count * cell->sites, sizeof(double), by_value);
+    qsort(m->idle, m->count * cell->sites, sizeof(double), by_value);
     return ok;
 }
 
@@ -159,6 +182,9 @@ static void measured_free(struct measured *m)
 {
     free(m->seconds);
     free(m->transfers);
+    free(m->idle);
+    for (uint32_t i = 0; i < GX_SITES_MAX; i++)
+        sim_idle_fini(&m->links[i]);
 }
 
 static double p50(const double *values, uint32_t count)
@@ -196,10 +222,11 @@ static bool ratio_row(const struct cell *cell, uint32_t rounds)
     if (ok) {
         double a = p50(m.seconds, m.count) / round, b = p99(m.seconds, m.count) / round;
         name_print(cell);
-        printf(" | %.3f | %.3f | %.3f | %.3f | %.3f | %.2f, %.2f%s |\n", a, b,
+        printf(" | %.3f | %.3f | %.3f | %.3f | %.3f | %.2f, %.2f | %.2f, %.2f%s |\n", a, b,
                m.seconds[m.count - 1] / round, p50(m.transfers, m.count * cell->sites) / transfer,
-               p99(m.transfers, m.count * cell->sites) / transfer, cell->p50, cell->p99,
-               a > cell->p50 || b > cell->p99 ? " **over**" : "");
+               p99(m.transfers, m.count * cell->sites) / transfer,
+               100 * p50(m.idle, m.count * cell->sites), 100 * p99(m.idle, m.count * cell->sites),
+               cell->p50, cell->p99, a > cell->p50 || b > cell->p99 ? " **over**" : "");
     }
     measured_free(&m);
     return ok;
@@ -243,9 +270,9 @@ int main(int argc, char **argv)
         return 2;
     }
     if (!cells[from].slow_bps)
-        printf("| cell | round p50 | p99 | max | slowest transfer to a site p50 | p99 | goal of "
-               "the round |\n"
-               "|---|---|---|---|---|---|---|\n");
+        printf("| cell | round p50 | p99 | max | slowest transfer to a site p50 | p99 | link idle "
+               "p50, p99, %% | goal of the round |\n"
+               "|---|---|---|---|---|---|---|---|\n");
     for (size_t i = from; i <= to; i++) {
         bool is_slow = cells[i].slow_bps != 0;
         if (is_slow && !slow)

@@ -64,6 +64,18 @@ void sim_trainer_publish(struct sim_world *world, struct sim_trainer *trainer, u
     command_push(world, trainer, &command);
 }
 
+/* As libgx does for a trainer that calls gx_contribute(). */
+static void claim(const struct sim_world *world, const struct sim_trainer *trainer,
+                  struct gx_command *command)
+{
+    struct gx_digest digest;
+
+    if (world->params.digest_kind[trainer->run] != GX_XXH3)
+        return;
+    gx_digest_bytes(GX_XXH3, trainer->arena->bytes + command->offset, command->bytes, &digest);
+    memcpy(command->claim, digest.b, sizeof(command->claim));
+}
+
 void sim_trainer_offer(struct sim_world *world, struct sim_trainer *trainer, uint32_t fragment)
 {
     const struct gx_arena_fragment *place = sim_place(trainer, fragment);
@@ -76,6 +88,8 @@ void sim_trainer_offer(struct sim_world *world, struct sim_trainer *trainer, uin
         .offset = place->contribution[round & 1],
         .bytes = place->wire_bytes,
     };
+    if (round % 4 != 3)
+        claim(world, trainer, &command);
     command_push(world, trainer, &command);
 }
 
@@ -145,7 +159,7 @@ static bool spoil(struct sim_world *world, struct sim_trainer *trainer, uint32_t
     const struct gx_arena_fragment *place = sim_place(trainer, fragment);
     uint8_t *wire = trainer->arena->bytes + command->offset;
 
-    switch (sim_below(&world->random, 8)) {
+    switch (sim_below(&world->random, 9)) {
     case 0:
         command->offset = trainer->arena->layout.bytes - 8;
         return true;
@@ -167,6 +181,17 @@ static bool spoil(struct sim_world *world, struct sim_trainer *trainer, uint32_t
     case 6:
         command->type = 77;
         return false;
+    case 7: /* a claim that the bytes refute, here and at the peers */
+        if (world->params.digest_kind[trainer->run] != GX_XXH3) {
+            command->weight = 0;
+            return true;
+        }
+        sim_model_contribution(world->seed ^ command->round, at->state_hash,
+                               world->params.format[trainer->run], wire, place->param_count);
+        memset(command->claim, 1 + (int)sim_below(&world->random, 255), sizeof(command->claim));
+        sim_ledger_offer(world, trainer->site, trainer->run, fragment, command->round,
+                         command->weight, &at->digest, wire, place->wire_bytes, true);
+        return true;
     default:
         if (world->params.format[trainer->run] != GX_FP32) {
             command->weight = 0;

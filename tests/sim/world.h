@@ -140,6 +140,8 @@ struct sim_scene {
     uint32_t rounds;
     void (*on_offer)(void *ctx, uint32_t site, uint64_t round, uint64_t now_ns);
     void (*on_event)(void *ctx, uint32_t site, const struct gx_event *event, uint64_t now_ns);
+    /* A frame has left a site's uplink, or will at left_ns. */
+    void (*on_frame)(void *ctx, uint32_t to, uint64_t left_ns, uint32_t frame_bytes);
     void *ctx;
 };
 

@@ -18,6 +18,28 @@ static void sums_read(struct gx_perf_busy_sums *out, const struct gx_counters *c
     }
 }
 
+static void links_read(struct gx_perf_busy_link *out, const struct gx_counters *counters)
+{
+    for (int peer = 0; peer < GX_SITES_MAX; peer++) {
+        const uint64_t *link = counters->link[peer];
+        uint64_t asked = link[GX_LINK_rebuilt_asked_shards_total];
+        uint64_t all = link[GX_LINK_rebuilt_shards_total];
+
+        out[peer] = (struct gx_perf_busy_link){
+            .lost_packets = link[GX_LINK_lost_packets_total],
+            /* gxd may have added to one of the two. */
+            .rebuilt_advance_shards = all > asked ? all - asked : 0,
+            .rebuilt_asked_shards = asked,
+        };
+    }
+}
+
+/* Losses are taken back when a packet comes late. */
+static uint64_t growth(uint64_t from, uint64_t to)
+{
+    return to > from ? to - from : 0;
+}
+
 void gx_perf_busy_read(struct gx_perf_busy_moment *out, const char *socket, const char *state,
                        uint64_t now_ns)
 {
@@ -36,6 +58,7 @@ void gx_perf_busy_read(struct gx_perf_busy_moment *out, const char *socket, cons
         out->gxd_started_ns = file->started_ns;
         out->worker_count = 1;
         sums_read(&out->workers[0], &file->counters);
+        links_read(out->links, &file->counters);
     }
     gx_stat_unmap(file);
 }
@@ -56,6 +79,14 @@ void gx_perf_busy_between(struct gx_perf_busy *out, const struct gx_perf_busy_mo
             .busy_share = 1e-9 * (double)(b->busy_ns - a->busy_ns) / seconds,
             .sent_bps = 8 * (double)(b->sent_bytes - a->sent_bytes) / seconds,
             .received_bps = 8 * (double)(b->received_bytes - a->received_bytes) / seconds,
+        };
+    }
+    for (int peer = 0; peer < GX_SITES_MAX; peer++) {
+        const struct gx_perf_busy_link *a = &from->links[peer], *b = &to->links[peer];
+        out->links[peer] = (struct gx_perf_busy_link){
+            .lost_packets = growth(a->lost_packets, b->lost_packets),
+            .rebuilt_advance_shards = growth(a->rebuilt_advance_shards, b->rebuilt_advance_shards),
+            .rebuilt_asked_shards = growth(a->rebuilt_asked_shards, b->rebuilt_asked_shards),
         };
     }
 }

@@ -1,10 +1,12 @@
-/* gx_perf_busy: what gxd's workers did in the counted rounds: how much each moved, and how much of its time that took. From
- * the file that gxd keeps its counters in, so that reading costs gxd nothing.
+/* gx_perf_busy: what gxd's workers did in the counted rounds: how much each moved, and how much of its time that took; and how
+ * the losses of each link into this site were dealt with. From the file that gxd keeps its counters in, so that reading costs gxd nothing.
  */
 #ifndef GX_PERF_BUSY_H
 #define GX_PERF_BUSY_H
 
 #include <stdint.h>
+
+#include "gx.h"
 
 #define GX_PERF_BUSY_WORKERS_MAX 64
 
@@ -13,9 +15,16 @@ struct gx_perf_busy_worker {
     double sent_bps, received_bps; /* Ethernet frames, of all runs and links */
 };
 
+/* Of all runs. */
+struct gx_perf_busy_link {
+    uint64_t lost_packets;
+    uint64_t rebuilt_advance_shards, rebuilt_asked_shards; /* by the parity that did it */
+};
+
 struct gx_perf_busy {
-    uint32_t worker_count; /* 0: not known */
+    uint32_t worker_count; /* 0: not known, and then of links neither */
     struct gx_perf_busy_worker workers[GX_PERF_BUSY_WORKERS_MAX];
+    struct gx_perf_busy_link links[GX_SITES_MAX]; /* from the site of that index */
 };
 
 /* What the counters said at one moment. */
@@ -26,6 +35,7 @@ struct gx_perf_busy_moment {
     struct gx_perf_busy_sums {
         uint64_t busy_ns, sent_bytes, received_bytes;
     } workers[GX_PERF_BUSY_WORKERS_MAX];
+    struct gx_perf_busy_link links[GX_SITES_MAX];
 };
 
 /* Reads the counters of the gxd at `socket`, in `state` or, if that is NULL, in SOCKET.state. */

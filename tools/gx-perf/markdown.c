@@ -33,7 +33,8 @@ static bool is_plotted(const struct gx_perf_report *r, enum gx_perf_measure meas
 {
     bool over_bound = measure >= GX_PERF_TRANSFER_RATIO;
 
-    return is_known(r, measure) && over_bound == (r->options->link.rate_bps > 0);
+    return measure != GX_PERF_LINK_IDLE && is_known(r, measure) &&
+           over_bound == (r->options->link.rate_bps > 0);
 }
 
 static const char *y_title(const struct gx_perf_report *r)
@@ -184,6 +185,24 @@ static void write_workers(const struct gx_perf_report *r, FILE *out)
     fputc('\n', out);
 }
 
+/* How losses were dealt with. */
+static void write_links(const struct gx_perf_report *r, FILE *out)
+{
+    if (r->busy.worker_count == 0 || r->site_count < 2)
+        return;
+    fputs("| from site | packets lost | shards rebuilt from parity sent in advance | from parity "
+          "asked "
+          "for |\n|---|---|---|---|\n",
+          out);
+    for (uint32_t i = 0; i < r->site_count; i++) {
+        const struct gx_perf_busy_link *link = &r->busy.links[i];
+        if (i != r->site)
+            fprintf(out, "| %s | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " |\n", r->site_names[i],
+                    link->lost_packets, link->rebuilt_advance_shards, link->rebuilt_asked_shards);
+    }
+    fputc('\n', out);
+}
+
 static void write_sums(const struct gx_perf_report *r, FILE *out)
 {
     char rate[GX_UNITS_TEXT_MAX], sent[GX_UNITS_TEXT_MAX], redundant[GX_UNITS_TEXT_MAX];
@@ -223,6 +242,7 @@ int gx_perf_markdown_write(const struct gx_perf_report *r, const char *path)
     write_head(r, out);
     write_percentiles(r, out);
     write_workers(r, out);
+    write_links(r, out);
     if (plot_svg(r, svg))
         fprintf(out, "![%s by the share of the rounds](%s)\n\n", y_title(r), name);
     else

@@ -29,6 +29,7 @@ struct perf {
     uint64_t round;        /* that is next, or under way */
     uint64_t last;         /* round */
     uint64_t due_first_ns; /* of --interval: the first counted round's */
+    uint64_t offered_ns;   /* of the round under way; 0: not yet */
     struct gx_perf_busy_moment warm;
     bool terminal;
 };
@@ -160,11 +161,11 @@ static int settle(struct perf *p, int rc, const char *what)
 /* ---- a round ---- */
 
 /* The buffer is busy while the port still sends the contribution of the round before the last from it. */
-static int contribution_wait(struct perf *p, void **out)
+static int contribution_wait(struct perf *p)
 {
     uint64_t end_ns = now_ns() + p->options->timeout_ns;
 
-    while ((*out = gx_contribution(p->gx, 0, p->round)) == NULL) {
+    while (!gx_contribution(p->gx, 0, p->round)) {
         if (now_ns() >= end_ns) {
             say(p,
                 "round %" PRIu64 ": the port still sends round %" PRIu64
@@ -201,15 +202,15 @@ static void wait_until_due(const struct perf *p)
 
 static int offer(struct perf *p)
 {
-    void *contribution = NULL;
     uint64_t count = p->report->param_count;
 
     gx_perf_pattern_fill(p->values, p->seed, p->report->site, p->round, 0, count);
-    int code = contribution_wait(p, &contribution);
+    int code = contribution_wait(p);
     if (code != GX_PERF_OK)
         return code;
-    int rc = gx_encode(p->options->format, contribution, p->values, count);
+    int rc = gx_contribute(p->gx, 0, p->round, p->values);
     wait_until_due(p);
+    p->offered_ns = now_ns();
     if (rc == 0)
         rc = gx_offer(p->gx, 0, p->round, gx_perf_weight(p->report->site));
     return settle(p, rc, "offer");
@@ -283,6 +284,7 @@ static int finish(struct perf *p, const struct gx_event *event)
         return GX_PERF_FAILED;
     }
     gx_perf_report_event(p->report, event, p->round > 1);
+    gx_perf_report_offered(p->report, p->offered_ns);
     if (has_due(p))
         gx_perf_report_due(p->report, due_ns(p));
     if (p->round == 1)

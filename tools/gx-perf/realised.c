@@ -91,37 +91,84 @@ static uint64_t begin_ms(const struct gx_perf_report *r, uint32_t round_idx)
     return before_ns > delay_ns ? (before_ns - delay_ns) / NS_PER_MS : 0;
 }
 
-/* What the last round left in the log is skipped, unless the rest is not enough for a round: then this one began earlier. */
-static double round_loss(const struct gx_perf_report *r, const struct rows *rows, uint32_t i,
-                         size_t *at, double needed)
+/* Bytes of frames that a round's members among the peers sent here at least. */
+static double needed_of(const struct gx_perf_report *r, uint32_t cohort)
 {
-    uint64_t end_ms = r->rounds[i].completed_ns / NS_PER_MS;
-    size_t left = *at;
-    double loss;
+    double overhead = (double)GX_PERF_HEADER_BYTES / r->options->link.shard_bytes;
 
+    return __builtin_popcount(cohort & ~(1u << r->site)) * (double)r->bytes * (1 + overhead);
+}
+
+/* When the peers' transfers began. Where a peer's offer was the last one, that is known. Else it offered before this site did: the
+ * first millisecond from row `at` on in which the link carried more than feedback and control. */
+static uint64_t window_begin_ns(const struct gx_perf_report *r, const struct rows *rows,
+                                const struct gx_perf_round *round, size_t at)
+{
+    const struct gx_perf_link *link = &r->options->link;
+    double full = fmax((double)link->rate_bps / 8000 / 4, link->shard_bytes + GX_PERF_HEADER_BYTES);
+    uint64_t last_ns = round->completed_ns - (uint64_t)(1e9 * round->seconds);
+
+    if (r->site_count == 2 && last_ns > round->offered_ns + NS_PER_MS)
+        return last_ns;
+    while (at < rows->count && (double)rows->all[at].bytes < full)
+        at++;
+    return at < rows->count ? rows->all[at].ms * NS_PER_MS : round->completed_ns;
+}
+
+/* The share of the time until the last needed shard was on the wire that all links into this site together did not use. */
+static double round_idle(const struct gx_perf_report *r, const struct rows *rows,
+                         const struct gx_perf_round *round, size_t at)
+{
+    double seconds = round->held_seconds - r->options->link.delay_seconds, bytes = 0;
+    uint64_t count = seconds > 0 ? (uint64_t)lround(1e3 * seconds) : 0;
+    uint64_t from_ms;
+
+    if (count == 0 || isnan(round->link_loss) || isnan(round->seconds))
+        return NAN;
+    from_ms = (window_begin_ns(r, rows, round, at) + NS_PER_MS / 2) / NS_PER_MS;
+    while (at > 0 && rows->all[at - 1].ms >= from_ms)
+        at--;
+    for (; at < rows->count && rows->all[at].ms < from_ms + count; at++)
+        if (rows->all[at].ms >= from_ms)
+            bytes += (double)rows->all[at].bytes;
+    return fmax(0, 1 - 8000 * bytes / ((double)r->options->link.rate_bps * (double)count));
+}
+
+/* What the last round left in the log is skipped, unless the rest is not enough for a round: then this one began earlier. */
+static void round_read(const struct gx_perf_report *r, const struct rows *rows, uint32_t i,
+                       size_t *at)
+{
+    struct gx_perf_round *round = &r->rounds[i];
+    double needed = needed_of(r, round->cohort);
+    uint64_t end_ms = round->completed_ns / NS_PER_MS;
+    size_t left = *at, from;
+
+    if (needed == 0) /* nothing was awaited from any link */
+        return;
     while (*at < rows->count && rows->all[*at].ms < begin_ms(r, i))
         ++*at;
-    loss = loss_until(rows, at, end_ms, needed);
-    if (isnan(loss)) {
-        loss = loss_until(rows, &left, end_ms, needed);
+    from = *at;
+    round->link_loss = loss_until(rows, at, end_ms, needed);
+    if (isnan(round->link_loss)) {
+        from = left;
+        round->link_loss = loss_until(rows, &left, end_ms, needed);
         *at = left > *at ? left : *at;
     }
-    return loss;
+    round->link_idle = round_idle(r, rows, round, from);
 }
 
 int gx_perf_realised_read(struct gx_perf_report *r, FILE *file, unsigned *line)
 {
     struct rows rows = {0};
-    double overhead = (double)GX_PERF_HEADER_BYTES / r->options->link.shard_bytes;
-    double needed = (r->site_count - 1) * (double)r->bytes * (1 + overhead);
     size_t at = 0;
     int rc = rows_read(&rows, file, r->site, line);
 
     if (rc == 0 && rows.count)
         qsort(rows.all, rows.count, sizeof(rows.all[0]), by_time);
-    loss_until(&rows, &at, r->warm_ns / NS_PER_MS, needed); /* the warm-up is a round, too */
+    /* The warm-up is a round, too. */
+    loss_until(&rows, &at, r->warm_ns / NS_PER_MS, needed_of(r, r->warm_cohort));
     for (uint32_t i = 0; rc == 0 && i < r->round_count; i++)
-        r->rounds[i].link_loss = round_loss(r, &rows, i, &at, needed);
+        round_read(r, &rows, i, &at);
     free(rows.all);
     return rc;
 }

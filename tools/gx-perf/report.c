@@ -66,8 +66,10 @@ void gx_perf_report_event(struct gx_perf_report *r, const struct gx_event *event
     totals_add(r, event, counted);
     r->left_out += event->type == GX_EVENT_LEFT_OUT;
     r->voids += event->type == GX_EVENT_VOID;
-    if (!counted)
+    if (!counted) {
         r->warm_ns = event->completed_ns;
+        r->warm_cohort = event->cohort;
+    }
     if (!counted || r->round_count == r->options->rounds)
         return;
     struct gx_perf_round *round = &r->rounds[r->round_count++];
@@ -76,6 +78,7 @@ void gx_perf_report_event(struct gx_perf_report *r, const struct gx_event *event
                                     .seconds = NAN,
                                     .due_seconds = NAN,
                                     .link_loss = NAN,
+                                    .link_idle = NAN,
                                     .completed_ns = event->completed_ns,
                                     .cohort = event->cohort};
     if (event->type == GX_EVENT_VOID)
@@ -84,6 +87,12 @@ void gx_perf_report_event(struct gx_perf_report *r, const struct gx_event *event
         round->held_seconds = (double)event->held_ns / 1e9;
     if (event->offered_last_ns && event->completed_ns >= event->offered_last_ns)
         round->seconds = (double)(event->completed_ns - event->offered_last_ns) / 1e9;
+}
+
+void gx_perf_report_offered(struct gx_perf_report *r, uint64_t offered_ns)
+{
+    if (r->round_count)
+        r->rounds[r->round_count - 1].offered_ns = offered_ns;
 }
 
 void gx_perf_report_due(struct gx_perf_report *r, uint64_t due_ns)
@@ -148,6 +157,8 @@ double gx_perf_report_value(const struct gx_perf_report *r, const struct gx_perf
         return round->held_seconds / transfer_bound(r, &realised);
     case GX_PERF_ROUND_REALISED:
         return round->seconds / round_bound(r, &realised);
+    case GX_PERF_LINK_IDLE:
+        return round->link_idle;
     case GX_PERF_MEASURE_COUNT:
         break;
     }
@@ -228,6 +239,24 @@ static json_t *workers_json(const struct gx_perf_report *r)
     return workers;
 }
 
+static json_t *links_json(const struct gx_perf_report *r)
+{
+    json_t *links = json_array();
+
+    for (uint32_t i = 0; i < r->site_count && r->busy.worker_count; i++) {
+        const struct gx_perf_busy_link *link = &r->busy.links[i];
+        if (i == r->site)
+            continue;
+        json_t *object = json_object();
+        json_object_set_new(object, "peer", json_string(r->site_names[i]));
+        set_u64(object, "lost_packets", link->lost_packets);
+        set_u64(object, "rebuilt_advance_shards", link->rebuilt_advance_shards);
+        set_u64(object, "rebuilt_asked_shards", link->rebuilt_asked_shards);
+        json_array_append_new(links, object);
+    }
+    return links;
+}
+
 static json_t *cohort_json(const struct gx_perf_report *r, uint32_t cohort)
 {
     json_t *names = json_array();
@@ -250,6 +279,7 @@ static json_t *rounds_json(const struct gx_perf_report *r)
         set_real(round, "seconds", r->rounds[i].seconds);
         set_real(round, "due_seconds", r->rounds[i].due_seconds);
         set_real(round, "link_loss", r->rounds[i].link_loss);
+        set_real(round, "link_idle", r->rounds[i].link_idle);
         set_u64(round, "completed_ns", r->rounds[i].completed_ns);
         json_object_set_new(round, "cohort", cohort_json(r, r->rounds[i].cohort));
         json_array_append_new(rounds, round);
@@ -272,6 +302,7 @@ json_t *gx_perf_report_object(const struct gx_perf_report *r)
         set_percentiles(object, r, (enum gx_perf_measure)measure);
     set_real(object, "goodput_bps", gx_perf_report_rate_bps(r));
     json_object_set_new(object, "workers", workers_json(r));
+    json_object_set_new(object, "links", links_json(r));
     set_real(object, "loss", loss_of(r));
     set_u64(object, "sent_bytes", r->totals.sent_bytes);
     set_u64(object, "redundant_bytes", r->totals.redundant_bytes);
@@ -335,6 +366,19 @@ static void print_workers(const struct gx_perf_report *r, FILE *out)
     }
 }
 
+static void print_links(const struct gx_perf_report *r, FILE *out)
+{
+    for (uint32_t i = 0; i < r->site_count && r->busy.worker_count; i++) {
+        const struct gx_perf_busy_link *link = &r->busy.links[i];
+        if (i != r->site)
+            fprintf(out,
+                    "from %s: %" PRIu64 " packets lost; shards rebuilt: %" PRIu64
+                    " from parity sent in advance, %" PRIu64 " from parity asked for\n",
+                    r->site_names[i], link->lost_packets, link->rebuilt_advance_shards,
+                    link->rebuilt_asked_shards);
+    }
+}
+
 void gx_perf_report_text(const struct gx_perf_report *r, FILE *out)
 {
     char bytes[GX_UNITS_TEXT_MAX], sent[GX_UNITS_TEXT_MAX], redundant[GX_UNITS_TEXT_MAX];
@@ -353,6 +397,7 @@ void gx_perf_report_text(const struct gx_perf_report *r, FILE *out)
         fprintf(out, "bounds: transfer %.4g s, round %.4g s\n",
                 transfer_bound(r, &r->options->link), round_bound(r, &r->options->link));
     print_workers(r, out);
+    print_links(r, out);
     fprintf(out, "sent %s, of that redundant %s", gx_units_format_bytes(sent, r->totals.sent_bytes),
             gx_units_format_bytes(redundant, r->totals.redundant_bytes));
     if (!isnan(loss))

@@ -11,7 +11,8 @@
 #include "gx.h"
 
 /* MEASURE(id, key, title): what is reported of each round and in percentiles: of a transfer, of a round from the last
- * offer, and from when it was due; in seconds, over the bound, over the realised bound. */
+ * offer, and from when it was due; in seconds, over the bound, over the realised bound;
+ * and the share of a transfer's time in which the links into this site were idle. */
 #define GX_PERF_MEASURES                                                                           \
     MEASURE(HELD_SECONDS, "held_seconds", "transfer, s")                                           \
     MEASURE(ROUND_SECONDS, "round_seconds", "round, s")                                            \
@@ -19,7 +20,8 @@
     MEASURE(TRANSFER_RATIO, "transfer_ratio", "transfer / bound")                                  \
     MEASURE(ROUND_RATIO, "round_ratio", "round / bound")                                           \
     MEASURE(TRANSFER_REALISED, "transfer_ratio_realised", "transfer / realised")                   \
-    MEASURE(ROUND_REALISED, "round_ratio_realised", "round / realised")
+    MEASURE(ROUND_REALISED, "round_ratio_realised", "round / realised")                            \
+    MEASURE(LINK_IDLE, "link_idle", "link idle, share")
 
 enum gx_perf_measure {
 #define MEASURE(id, key, title) GX_PERF_##id,
@@ -41,6 +43,8 @@ struct gx_perf_round {
     double seconds;        /* NAN: void */
     double due_seconds;    /* NAN: void, or no --interval */
     double link_loss;      /* that the links into this site made; NAN: not known */
+    double link_idle;      /* share of the transfer's time less a delay; NAN: not known */
+    uint64_t offered_ns;   /* CLOCK_MONOTONIC, by this site; 0: it did not */
     uint64_t completed_ns; /* CLOCK_MONOTONIC */
     uint32_t cohort;
 };
@@ -58,6 +62,7 @@ struct gx_perf_report {
     struct gx_perf_round *rounds; /* [options->rounds] */
     uint32_t round_count;
     uint64_t warm_ns; /* CLOCK_MONOTONIC: the warm-up was over */
+    uint32_t warm_cohort;
     struct gx_perf_totals totals, seen;
     struct gx_perf_busy busy; /* of gxd's workers in the counted rounds */
     uint64_t checked, errors, left_out, voids, behind, reattached;
@@ -68,6 +73,9 @@ void gx_perf_report_fini(struct gx_perf_report *report);
 
 /* Takes a round's last event. `counted`: not the warm-up. */
 void gx_perf_report_event(struct gx_perf_report *report, const struct gx_event *event, int counted);
+
+/* This site offered in the round that was taken last (CLOCK_MONOTONIC). */
+void gx_perf_report_offered(struct gx_perf_report *report, uint64_t offered_ns);
 
 /* The round that was taken last was due at due_ns (CLOCK_MONOTONIC). */
 void gx_perf_report_due(struct gx_perf_report *report, uint64_t due_ns);

@@ -140,6 +140,45 @@ GX_DEVICE void load_values(float (&v)[4], const float *values, uint64_t i, uint6
             v[j] = i + j < count ? values[i + j] : 0.0f;
 }
 
+constexpr uint32_t TURNS = PIECE_BLOCKS / WARPS;
+
+/* This lane's values of a warp's block in each turn; the loads of all turns are under way at once where the piece is WHOLE. */
+template <unsigned N, bool WHOLE>
+GX_DEVICE void load_turns(float (&v)[TURNS][4], const float *values, uint64_t first, uint64_t count)
+{
+    GX_EACH (turn, TURNS) {
+        const uint64_t i =
+            first + (turn * WARPS + gx_warp()) * GX_FORMAT_BLOCK_VALUES + 4 * gx_lane();
+        if (WHOLE)
+            gx_load_floats(v[turn], values + i);
+        else
+            load_values<N>(v[turn], values, i, count);
+    }
+}
+
+template <enum gx_format F, unsigned N, bool WHOLE>
+GX_DEVICE void encode_turns(uint8_t *bytes, uint32_t *refused, const float *theta_outer,
+                            const float *theta_local, uint64_t first, uint64_t count)
+{
+    float v[TURNS][4], local[TURNS][4] = {};
+    load_turns<N, WHOLE>(v, theta_outer, first, count);
+    if (theta_local)
+        load_turns<N, WHOLE>(local, theta_local, first, count);
+    GX_EACH (turn, TURNS) {
+        const uint32_t block = turn * WARPS + gx_warp();
+        uint32_t max = 0;
+        GX_EACH (j, 4) {
+            if (theta_local)
+                v[turn][j] = gx_sub(v[turn][j], local[turn][j]);
+            max = gx_max(max, gx_bits_of_float(v[turn][j]) & GX_FP32_ABS);
+        }
+        max = gx_warp_max(max);
+        if (max >= GX_FP32_INF && gx_lane() == 0)
+            gx_atomic_or(refused, 1u);
+        format<F>::encode(bytes + block * format<F>::BLOCK_BYTES, v[turn], max);
+    }
+}
+
 template <enum gx_format F, unsigned N>
 GX_KERNEL_BOUND(THREADS, 4)
 encode_piece(uint8_t *wire, uint64_t wire_bytes, uint32_t *refused, const float *theta_outer,
@@ -147,25 +186,10 @@ encode_piece(uint8_t *wire, uint64_t wire_bytes, uint32_t *refused, const float 
 {
     GX_SHARED(uint8_t, bytes, piece_bytes<F>);
     const uint64_t first = (uint64_t)blockIdx.x * GX_GPU_ENCODE_PIECE_VALUES;
-    GX_UNROLL
-    for (uint32_t turn = 0; turn < PIECE_BLOCKS / WARPS; turn++) {
-        const uint32_t block = turn * WARPS + gx_warp();
-        const uint64_t i = first + block * GX_FORMAT_BLOCK_VALUES + 4 * gx_lane();
-        float v[4], local[4] = {0, 0, 0, 0};
-        uint32_t max = 0;
-        load_values<N>(v, theta_outer, i, count);
-        if (theta_local)
-            load_values<N>(local, theta_local, i, count);
-        for (unsigned j = 0; j < 4; j++) {
-            if (theta_local)
-                v[j] = gx_sub(v[j], local[j]);
-            max = gx_max(max, gx_bits_of_float(v[j]) & GX_FP32_ABS);
-        }
-        max = gx_warp_max(max);
-        if (max >= GX_FP32_INF && gx_lane() == 0)
-            gx_atomic_or(refused, 1u);
-        format<F>::encode(bytes + block * format<F>::BLOCK_BYTES, v, max);
-    }
+    if (N == 4 && first + GX_GPU_ENCODE_PIECE_VALUES <= count)
+        encode_turns<F, N, N == 4>(bytes, refused, theta_outer, theta_local, first, count);
+    else
+        encode_turns<F, N, false>(bytes, refused, theta_outer, theta_local, first, count);
     gx_syncthreads();
     const uint64_t at = (uint64_t)blockIdx.x * piece_bytes<F>;
     copy_piece(wire + at, bytes, (uint32_t)gx_min<uint64_t>(wire_bytes - at, piece_bytes<F>));

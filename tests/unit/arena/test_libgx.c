@@ -1,4 +1,6 @@
 /* libgx and a gxd that lives. */
+#include <math.h>
+
 #include "fake_gxd.h"
 
 static void test_no_gxd_is_an_error_that_names_the_socket(void **state)
@@ -105,6 +107,38 @@ static void test_publish_and_offer_arrive_with_a_kick(void **state)
     assert_int_equal(command.bytes, 1200);
     assert_true(command.time_ns > 0);
     assert_int_equal(gx_offer(w->gx, 5, 1, 1), -EINVAL);
+}
+
+static void offer_claims(struct world *w, uint64_t round, bool claimed)
+{
+    static const uint8_t none[GX_CLAIM_BYTES];
+    struct gx_command command;
+
+    assert_int_equal(gx_offer(w->gx, 1, round, 1), 0);
+    assert_int_equal(gx_ring_pop(&w->fake.commands, &command), 1);
+    assert_int_equal(memcmp(command.claim, none, sizeof(none)) != 0, claimed);
+}
+
+static void test_an_offer_claims_what_was_contributed_and_nothing_else(void **state)
+{
+    struct world *w = *state;
+    float values[1200 / sizeof(float)] = {1, 2, 3};
+
+    registered(w);
+    offer_claims(w, 1, false);
+    assert_int_equal(gx_contribute(w->gx, 1, 2, values), 0);
+    assert_memory_equal(w->fake.base + w->fake.layout.fragments[1].contribution[0], values,
+                        sizeof(values));
+    offer_claims(w, 2, true);
+    offer_claims(w, 3, false);
+    /* Its buffer was asked for afterwards: other bytes may be there by now. */
+    assert_int_equal(gx_contribute(w->gx, 1, 4, values), 0);
+    assert_non_null(gx_contribution(w->gx, 1, 4));
+    offer_claims(w, 4, false);
+    values[7] = NAN;
+    assert_int_equal(gx_contribute(w->gx, 1, 5, values), -EDOM);
+    offer_claims(w, 5, false);
+    assert_int_equal(gx_contribute(w->gx, 9, 5, values), -EINVAL);
 }
 
 static void test_events_end_a_wait(void **state)
@@ -304,6 +338,7 @@ int main(void)
         CASE(test_refused_registration_says_why_and_may_be_repeated),
         CASE(test_impossible_schema_is_refused_here),
         CASE(test_publish_and_offer_arrive_with_a_kick),
+        CASE(test_an_offer_claims_what_was_contributed_and_nothing_else),
         CASE(test_events_end_a_wait),
         CASE(test_wait_keeps_its_time),
         CASE(test_fd_is_readable_while_events_wait),

@@ -10,6 +10,7 @@
 #include "exchange/exchange.h"
 #include "transfer/lanes_state.h"
 #include "format/format.h"
+#include "transfer/digest.h"
 #include "transfer/send.h"
 
 #define PARAMS 500000ull /* many slices of every job; in BF16 hashing ends long before reducing */
@@ -90,14 +91,82 @@ static void turn(struct bench *b)
             b->refused = event.reason;
 }
 
-static void command(struct bench *b, uint32_t type, uint64_t round)
+static void claim(struct bench *b, uint32_t type, uint64_t round, const struct gx_digest *digest)
 {
     struct gx_command c = {.type = type,
                            .round = round,
                            .weight = 1,
                            .offset = b->run->layout.fragments[0].contribution[round & 1],
                            .bytes = b->f->wire_bytes};
+    memcpy(c.claim, digest->b, sizeof(c.claim));
     gx_core_command(b->core, b->run, &c, b->now);
+}
+
+static void command(struct bench *b, uint32_t type, uint64_t round)
+{
+    claim(b, type, round, &(struct gx_digest){{0}});
+}
+
+static bool reports_offer(struct bench *b)
+{
+    struct gx_report report;
+    gx_site_report(b->core->exchange, b->run, b->f, &report);
+    return report.flags & GX_REPORT_OFFER;
+}
+
+/* The state of round 0 is digested, and round 1's contribution claimed: as it is, or otherwise. */
+static struct gx_own *claimed(struct bench *b, uint8_t flip)
+{
+    struct gx_digest digest;
+    start(b);
+    command(b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 5000 && !b->f->has_state; i++)
+        turn(b);
+    gx_digest_bytes(GX_XXH3, b->arena + b->run->layout.fragments[0].contribution[1],
+                    b->f->wire_bytes, &digest);
+    digest.b[3] ^= flip;
+    claim(b, GX_COMMAND_OFFER, 1, &digest);
+    turn(b);
+    return &b->f->own[1];
+}
+
+static void a_claimed_contribution_goes_at_once_and_is_offered_once_digested(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct gx_own *own = claimed(&b, 0);
+    assert_int_equal(own->state, GX_OWN_HASHING);
+    assert_true(gx_own_goes(own) && own->based);
+    assert_false(reports_offer(&b));
+    assert_null(gx_fragment_own(b.f, 1, &own->digest)); /* nor reduced */
+    for (int i = 0; i < 5000 && own->state == GX_OWN_HASHING; i++)
+        turn(&b);
+    assert_int_equal(own->state, GX_OWN_READY);
+    assert_true(reports_offer(&b));
+    assert_int_equal(b.refused, GX_REASON_NONE);
+    stop(&b);
+}
+
+static void a_wrong_claim_is_never_offered(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct gx_own *own = claimed(&b, 1);
+    int peers_send;
+    assert_true(gx_own_goes(own));
+
+    /* The first peer that has all of it finds other bytes: nobody else gets any. */
+    own->sends[1] = (struct gx_transfer *)(void *)&peers_send;
+    gx_serve_answer(b.core->exchange, 1, own->sends[1], GX_ANSWER_BAD, GX_REASON_NONE, b.now);
+    assert_false(gx_own_goes(own));
+    for (int i = 0; i < 5000 && !b.refused; i++) {
+        assert_false(reports_offer(&b));
+        turn(&b);
+    }
+    assert_int_equal(b.refused, GX_REASON_CHANGED);
+    assert_int_equal(own->state, GX_OWN_FREE);
+    assert_false(own->claimed || own->refuted);
+    stop(&b);
 }
 
 static void a_contribution_that_changes_while_it_is_reduced_leaves_the_site_behind(void **state)
@@ -238,11 +307,27 @@ static void the_state_that_a_trainer_left_is_kept_while_somebody_lacks_it(void *
     stop(&b);
 }
 
-static void the_state_that_a_trainer_left_is_kept_for_a_deadline_at_most(void **state)
+/* Its trainer may be in the middle of a long step, and takes a state only after it. */
+static void the_state_that_a_trainer_left_waits_for_whoever_is_present(void **state)
 {
     (void)state;
     struct bench b;
     start_last(&b);
+    gx_core_detach(b.core, b.run, b.now);
+    b.core->exchange->now_ns = b.now + 600000 * MS;
+    assert_null(gx_core_detached(b.core));
+    b.f->status.state_sites = 2;
+    b.f->finished = 3;
+    assert_ptr_equal(gx_core_detached(b.core), b.run);
+    stop(&b);
+}
+
+static void the_state_that_a_trainer_left_waits_a_deadline_for_who_is_gone(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_last(&b);
+    b.f->status.present = 0;
     gx_core_detach(b.core, b.run, b.now);
     b.core->exchange->now_ns = b.now + 999 * MS;
     assert_null(gx_core_detached(b.core));
@@ -356,6 +441,48 @@ static void only_the_site_that_was_asked_for_this_round_may_join(void **state)
     assert_false(gx_holder_asked(&slot, 9, 2));
 }
 
+/* Before the decision the owner alone says which bytes are its own; whoever was asked may then open the same ones. */
+static void before_the_decision_a_helper_opens_what_the_owner_has_opened(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct gx_sink *sink = NULL;
+    enum gx_reason reason;
+    start_among(&b, 3);
+    command(&b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !(b.f->has_state && b.f->has_status); i++)
+        turn(&b);
+    struct gx_open open = {.transfer = 1,
+                           .key = {.run = b.run->id,
+                                   .epoch = b.f->epoch,
+                                   .round = 1,
+                                   .owner = 1,
+                                   .kind = GX_KIND_CONTRIBUTION},
+                           .bytes = b.f->wire_bytes,
+                           .weight = 1,
+                           .format = (uint8_t)b.run->format,
+                           .digest_kind = (uint8_t)b.run->digest_kind,
+                           .digest = {{1}},
+                           .shard_bytes = 1408,
+                           .k_max = (uint8_t)gx_layout_k_max(b.f->wire_bytes, 1408),
+                           .parts = 1};
+    struct gx_open other = open;
+    struct gx_slot *slot = &b.f->slots[1][1];
+    other.digest.b[0] = 2;
+    slot->asked_round = 1;
+    slot->asked = 2;
+    slot->asked_ns = b.now;
+    struct gx_exchange *ex = b.core->exchange;
+    assert_int_equal(gx_receive_open(ex, 2, &open, &sink, &reason, b.now), GX_ANSWER_NOT_NEEDED);
+    assert_int_equal(gx_receive_open(ex, 1, &open, &sink, &reason, b.now), GX_ANSWER_OPEN);
+    assert_int_equal(gx_receive_open(ex, 2, &other, &sink, &reason, b.now), GX_ANSWER_NOT_NEEDED);
+    assert_false(slot->joined);
+    assert_int_equal(gx_receive_open(ex, 2, &open, &sink, &reason, b.now), GX_ANSWER_OPEN);
+    assert_true(slot->joined);
+    assert_ptr_equal(sink, &slot->sink);
+    stop(&b);
+}
+
 /* With a second holder's shards came other bytes: the owner alone brings the same contribution again, but another one
  * may be helped. */
 static void a_spoilt_contribution_is_not_helped_again(void **state)
@@ -380,16 +507,20 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_contribution_that_changes_while_it_is_reduced_leaves_the_site_behind),
+        cmocka_unit_test(a_claimed_contribution_goes_at_once_and_is_offered_once_digested),
+        cmocka_unit_test(a_wrong_claim_is_never_offered),
         cmocka_unit_test(an_offer_from_before_behind_was_read_is_void),
         cmocka_unit_test(other_bytes_are_taken_once_they_are_recorded),
         cmocka_unit_test(the_state_that_a_trainer_left_is_kept_while_somebody_lacks_it),
-        cmocka_unit_test(the_state_that_a_trainer_left_is_kept_for_a_deadline_at_most),
+        cmocka_unit_test(the_state_that_a_trainer_left_waits_for_whoever_is_present),
+        cmocka_unit_test(the_state_that_a_trainer_left_waits_a_deadline_for_who_is_gone),
         cmocka_unit_test(the_state_that_a_trainer_left_gives_way_to_a_new_trainer),
         cmocka_unit_test(a_state_that_was_being_written_is_not_kept),
         cmocka_unit_test(a_state_is_digested_after_its_trainer_has_gone),
         cmocka_unit_test(a_site_that_has_just_asked_keeps_its_state),
         cmocka_unit_test(who_asks_for_what_is_not_held_here_is_refused_and_counted),
         cmocka_unit_test(only_the_site_that_was_asked_for_this_round_may_join),
+        cmocka_unit_test(before_the_decision_a_helper_opens_what_the_owner_has_opened),
         cmocka_unit_test(a_spoilt_contribution_is_not_helped_again),
         cmocka_unit_test(a_state_is_copied_to_its_end_even_if_the_site_is_not_behind_after_all),
     };

@@ -336,29 +336,64 @@ static float rounded_product(float scale, float value)
     return (float)((double)scale * (double)value);
 }
 
-static void accumulation_rounds_the_product_then_the_sum(void **state)
+/* Members of fresh values, `shift` bytes off, and what the page says of their mean: decode, multiply, add, in double
+ * precision rounded after each step. */
+struct cohort {
+    struct gx_format_cohort cohort;
+    uint8_t *wires[GX_SITES_MAX];
+    uint64_t count;
+    float *expected;
+};
+
+static void cohort_make(struct cohort *c, enum gx_format format, uint32_t member_count,
+                        uint64_t count, uint32_t shift)
+{
+    float *decoded = poisoned(count * sizeof(float));
+    c->cohort = (struct gx_format_cohort){.format = format, .member_count = member_count};
+    c->count = count;
+    c->expected = calloc(count, sizeof(float));
+    assert_non_null(c->expected);
+    for (uint32_t m = 0; m < member_count; m++) {
+        static const float scales[] = {0x1.555556p-2f, 0x1p-3f, 0x1.fffffep-2f, 0x1p-41f, 0.0f};
+        uint64_t bytes = gx_wire_bytes(format, count);
+        float *values = fresh_values(count), scale = scales[m % 5];
+        for (uint64_t i = 0; i < count; i++)
+            values[i] *= 0.125f; /* room, so that no sum overflows */
+        c->wires[m] = poisoned(bytes + shift);
+        assert_int_equal(gx_encode(format, c->wires[m] + shift, values, count), 0);
+        gx_decode(format, decoded, c->wires[m] + shift, count);
+        for (uint64_t i = 0; i < count; i++)
+            c->expected[i] =
+                (float)((double)c->expected[i] + (double)rounded_product(scale, decoded[i]));
+        c->cohort.members[m] = c->wires[m] + shift;
+        c->cohort.scales[m] = scale;
+        free(values);
+    }
+    free(decoded);
+}
+
+static void cohort_free(struct cohort *c)
+{
+    for (uint32_t m = 0; m < c->cohort.member_count; m++)
+        free(c->wires[m]);
+    free(c->expected);
+}
+
+static void a_mean_rounds_each_product_then_each_sum(void **state)
 {
     (void)state;
-    float *values = fresh_values(COUNT), *acc = poisoned(COUNT * sizeof(float));
-    float *decoded = poisoned(COUNT * sizeof(float)), *other = fresh_values(COUNT);
-    const float scales[] = {0.3333333432674407958984375f, 1.0f, 0x1.fffffep-1f, 0x1p-41f};
-    for (uint32_t f = 0; f < GX_FORMAT_COUNT; f++) {
-        float scale = scales[f];
-        uint8_t *wire = encoded(formats[f], values, COUNT);
-        gx_decode(formats[f], decoded, wire, COUNT);
-        for (uint32_t i = 0; i < COUNT; i++)
-            other[i] = other[i] * 0x1p-20f; /* room, so that no sum overflows */
-        memcpy(acc, other, COUNT * sizeof(float));
-        gx_format_accumulate(formats[f], acc, wire, 0, COUNT, scale);
-        for (uint32_t i = 0; i < COUNT; i++) {
-            float product = rounded_product(scale, decoded[i]);
-            float sum = (float)((double)other[i] + (double)product);
-            if (isfinite(sum))
-                assert_int_equal(float_bits(acc[i]), float_bits(sum));
+    float *mean = poisoned(COUNT * sizeof(float));
+    for (uint32_t f = 0; f < GX_FORMAT_COUNT; f++)
+        for (uint32_t members = 1; members <= 7; members += 3) {
+            struct cohort c;
+            cohort_make(&c, formats[f], members, COUNT, f + members);
+            memset(mean, 0xff, COUNT * sizeof(float));
+            gx_format_mean(&c.cohort, mean, 0, COUNT);
+            assert_memory_equal(mean, c.expected, COUNT * sizeof(float));
+            assert_int_equal(((uint8_t *)mean)[COUNT * sizeof(float)], GUARD);
+            cohort_free(&c);
         }
-        free(wire);
-    }
-    free(values), free(acc), free(decoded), free(other);
+    free(mean);
 }
 
 static void a_fused_multiply_add_would_be_noticed(void **state)
@@ -366,55 +401,84 @@ static void a_fused_multiply_add_would_be_noticed(void **state)
     (void)state;
     /* (1 + 2^-12)^2 = 1 + 2^-11 + 2^-24: the product loses its last bit; a fused sum with -(1 +
      * 2^-11) keeps it. */
-    float values[128], acc[128];
+    float first[128], second[128], mean[128];
     for (uint32_t i = 0; i < 128; i++) {
-        values[i] = 1.0f + 0x1p-12f;
-        acc[i] = -(1.0f + 0x1p-11f);
+        first[i] = -(1.0f + 0x1p-11f);
+        second[i] = 1.0f + 0x1p-12f;
     }
-    gx_format_accumulate(GX_FP32, acc, values, 0, 128, 1.0f + 0x1p-12f);
+    gx_format_mean(&(struct gx_format_cohort){GX_FP32, 2, {first, second}, {1.0f, 1.0f + 0x1p-12f}},
+                   mean, 0, 128);
     for (uint32_t i = 0; i < 128; i++)
-        assert_int_equal(float_bits(acc[i]), 0);
+        assert_int_equal(float_bits(mean[i]), 0);
 }
 
-static void scale_equals_accumulation_from_plus_zero(void **state)
+static void a_mean_has_no_negative_zeros(void **state)
 {
     (void)state;
-    float *values = fresh_values(COUNT), *acc = poisoned(COUNT * sizeof(float));
-    float *zeros = calloc(COUNT, sizeof(float));
-    values[5] = -0.0f;
+    float values[200], mean[200];
+    uint8_t wire[sizeof(values)];
+    for (uint32_t i = 0; i < 200; i++)
+        values[i] = i % 2 ? -0.0f : -0x1p-149f;
     for (uint32_t f = 0; f < GX_FORMAT_COUNT; f++) {
-        uint8_t *wire = encoded(formats[f], values, COUNT);
-        memset(zeros, 0, COUNT * sizeof(float));
-        memset(acc, 0xff, COUNT * sizeof(float));
-        gx_format_accumulate(formats[f], zeros, wire, 0, COUNT, 0.7f);
-        gx_format_scale(formats[f], acc, wire, 0, COUNT, 0.7f);
-        assert_memory_equal(acc, zeros, COUNT * sizeof(float));
-        assert_int_equal(float_bits(acc[5]), 0);
-        assert_int_equal(((uint8_t *)acc)[COUNT * sizeof(float)], GUARD);
-        free(wire);
+        assert_int_equal(gx_encode(formats[f], wire, values, 200), 0);
+        for (uint32_t members = 0; members <= 2; members++) {
+            memset(mean, 0xff, sizeof(mean));
+            gx_format_mean(
+                &(struct gx_format_cohort){formats[f], members, {wire, wire}, {0.25f, 0.0f}}, mean,
+                0, 200);
+            for (uint32_t i = 0; i < 200; i++)
+                assert_int_equal(float_bits(mean[i]), 0);
+        }
     }
-    free(values), free(acc), free(zeros);
 }
 
-static void slices_accumulate_to_the_same_as_the_whole(void **state)
+/* Steps of int8 and scales whose product is exact, subnormal, 0 or too large: the factor may be folded only where it is
+ * exact. */
+static void a_mean_of_every_scale_of_int8_is_the_same_as_decoded(void **state)
+{
+    (void)state;
+    static const float scales[] = {1.0f,      0x1.555556p-2f, 0x1.fffffep-1f,
+                                   0x1p-100f, 0x1.8p-130f,    0x1p-149f,
+                                   0.0f,      2.0f,           0x1.8p6f};
+    uint8_t wire[129];
+    float decoded[128], mean[128];
+    for (uint32_t i = 0; i < 128; i++)
+        wire[1 + i] = (uint8_t)(2 * i % 255);
+    for (uint32_t scale_byte = 0; scale_byte <= 254; scale_byte++) {
+        wire[0] = (uint8_t)scale_byte;
+        for (uint32_t i = 0; i < 128; i++)
+            if (wire[1 + i] == 0x80)
+                wire[1 + i] = 0x81;
+        gx_decode(GX_INT8, decoded, wire, 128);
+        for (uint32_t s = 0; s < sizeof(scales) / sizeof(scales[0]); s++) {
+            gx_format_mean(&(struct gx_format_cohort){GX_INT8, 1, {wire}, {scales[s]}}, mean, 0,
+                           128);
+            for (uint32_t i = 0; i < 128; i++)
+                assert_int_equal(float_bits(mean[i]),
+                                 float_bits(0.0f + rounded_product(scales[s], decoded[i])));
+        }
+    }
+}
+
+static void pieces_of_a_mean_are_the_same_as_the_whole(void **state)
 {
     (void)state;
     const uint64_t count = 128 * 9 + 50;
-    float *values = fresh_values(count), whole[128 * 9 + 50], sliced[128 * 9 + 50];
+    float whole[128 * 9 + 50], pieces[128 * 9 + 50];
     for (uint32_t f = 0; f < GX_FORMAT_COUNT; f++) {
-        uint8_t *wire = encoded(formats[f], values, count);
-        gx_format_scale(formats[f], whole, wire, 0, count, 0.5f);
+        struct cohort c;
+        cohort_make(&c, formats[f], 3, count, 1);
+        gx_format_mean(&c.cohort, whole, 0, count);
         for (uint64_t step = 128; step <= 512; step += 128) {
-            memset(sliced, 0xff, sizeof(sliced));
+            memset(pieces, 0xff, sizeof(pieces));
             for (uint64_t first = 0; first < count; first += step) {
                 uint64_t n = count - first < step ? count - first : step;
-                gx_format_scale(formats[f], sliced + first, wire, first, n, 0.5f);
+                gx_format_mean(&c.cohort, pieces + first, first, n);
             }
-            assert_memory_equal(sliced, whole, sizeof(whole));
+            assert_memory_equal(pieces, whole, sizeof(whole));
         }
-        free(wire);
+        cohort_free(&c);
     }
-    free(values);
 }
 
 /* ---- check
@@ -553,10 +617,11 @@ int main(void)
         cmocka_unit_test(every_count_to_400_is_the_start_of_a_longer_one),
         cmocka_unit_test(not_finite_is_refused_wherever_it_stands),
         cmocka_unit_test(an_unknown_format_is_refused),
-        cmocka_unit_test(accumulation_rounds_the_product_then_the_sum),
+        cmocka_unit_test(a_mean_rounds_each_product_then_each_sum),
         cmocka_unit_test(a_fused_multiply_add_would_be_noticed),
-        cmocka_unit_test(scale_equals_accumulation_from_plus_zero),
-        cmocka_unit_test(slices_accumulate_to_the_same_as_the_whole),
+        cmocka_unit_test(a_mean_has_no_negative_zeros),
+        cmocka_unit_test(a_mean_of_every_scale_of_int8_is_the_same_as_decoded),
+        cmocka_unit_test(pieces_of_a_mean_are_the_same_as_the_whole),
         cmocka_unit_test(check_accepts_what_encode_makes),
         cmocka_unit_test(check_refuses_scale_255_and_the_value_minus_128),
         cmocka_unit_test(check_refuses_what_is_not_finite),

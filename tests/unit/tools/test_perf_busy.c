@@ -64,6 +64,30 @@ static void rate_and_busy_share_are_of_the_time_between(void **state)
     assert_true(fabs(busy.workers[0].received_bps - 8000) < 1e-6);
 }
 
+static void losses_and_what_rebuilt_them_are_told_apart_by_link(void **state)
+{
+    struct gx_perf_busy_moment from, to;
+    struct gx_perf_busy busy;
+    uint64_t *link = file->counters.link[2];
+
+    (void)state;
+    link[GX_LINK_lost_packets_total] = 7;
+    link[GX_LINK_rebuilt_shards_total] = 5;
+    link[GX_LINK_rebuilt_asked_shards_total] = 2;
+    file->counters.link[3][GX_LINK_lost_packets_total] = 4;
+    gx_perf_busy_read(&from, socket_path, NULL, SECOND);
+    link[GX_LINK_lost_packets_total] += 100;
+    link[GX_LINK_rebuilt_shards_total] += 90;
+    link[GX_LINK_rebuilt_asked_shards_total] += 60;
+    file->counters.link[3][GX_LINK_lost_packets_total] = 3; /* one was only late */
+    gx_perf_busy_read(&to, socket_path, NULL, 2 * SECOND);
+    gx_perf_busy_between(&busy, &from, &to);
+    assert_int_equal(busy.links[2].lost_packets, 100);
+    assert_int_equal(busy.links[2].rebuilt_advance_shards, 30);
+    assert_int_equal(busy.links[2].rebuilt_asked_shards, 60);
+    assert_int_equal(busy.links[3].lost_packets, 0);
+}
+
 static void a_restart_in_between_leaves_nothing_known(void **state)
 {
     struct gx_perf_busy_moment from, to;
@@ -100,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(rate_and_busy_share_are_of_the_time_between),
+        TEST(losses_and_what_rebuilt_them_are_told_apart_by_link),
         TEST(a_restart_in_between_leaves_nothing_known),
         TEST(without_a_living_gxd_nothing_is_known),
     };

@@ -33,6 +33,7 @@ static int setup(void **state)
     report.bytes = 25000000;
     report.site_count = 2;
     strcpy(report.site_names[0], "a");
+    strcpy(report.site_names[1], "b");
     for (uint64_t i = 1; i <= 5; i++) {
         struct gx_event event = {.type = GX_EVENT_MEMBER,
                                  .round = i,
@@ -79,8 +80,11 @@ static void the_page_has_percentiles_and_workers(void **state)
     report.busy.worker_count = 1;
     report.busy.workers[0] =
         (struct gx_perf_busy_worker){.busy_share = 0.125, .sent_bps = 1e6, .received_bps = 2e6};
+    report.busy.links[1] = (struct gx_perf_busy_link){
+        .lost_packets = 90, .rebuilt_advance_shards = 20, .rebuilt_asked_shards = 60};
     assert_int_equal(gx_perf_markdown_write(&report, page), 0);
     const char *text = text_of(page);
+    assert_has(text, "| b | 90 | 20 | 60 |\n");
     assert_has(text, "# gx-perf: r at site a\n");
     assert_has(text, "| transfer, s | 3 | 5 | 5 | 5 | 5 |\n");
     assert_has(text, "| round / bound |");

@@ -44,7 +44,7 @@ static void rounds(uint32_t count)
     for (uint32_t i = 0; i <= count; i++) {
         struct gx_event event = {.type = GX_EVENT_MEMBER,
                                  .round = i + 1,
-                                 .cohort = 3,
+                                 .cohort = (1u << report.site_count) - 1,
                                  .held_ns = 60 * MS,
                                  .offered_last_ns = (i + 1) * 100 * MS - 80 * MS,
                                  .completed_ns = (i + 1) * 100 * MS};
@@ -166,6 +166,99 @@ static void a_round_that_is_not_in_the_log_stays_without(void **state)
     assert_near(report.rounds[1].link_loss, 0);
 }
 
+/* A peer was silent for three seconds and was left out: its shards, if any, are not what the round waited for. */
+static void a_round_without_the_peer_has_no_loss_and_leaves_the_next_its_own(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(3);
+    report.rounds[1].cohort = 2;
+    assert_int_equal(read_text(TITLE "110 0 1 10 14980 0 0\n"
+                                     "150 0 1 12 17976 2 2996\n" /* of round 2, begun early */
+                                     "210 0 1 2 2996 0 0\n",
+                               &line),
+                     0);
+    assert_near(report.rounds[0].link_loss, 0);
+    assert_true(isnan(report.rounds[1].link_loss));
+    assert_near(report.rounds[2].link_loss, 1.0 / 6);
+}
+
+/* What came before its end is the first round's, then. */
+static void a_warm_up_without_the_peer_takes_nothing_from_the_log(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(1);
+    report.warm_cohort = 2;
+    assert_int_equal(read_text(TITLE "50 0 1 12 17976 2 2996\n", &line), 0);
+    assert_near(report.rounds[0].link_loss, 1.0 / 6);
+}
+
+static void of_three_sites_only_members_were_awaited(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    report.site_count = 3;
+    rounds(1);
+    report.rounds[0].cohort = report.warm_cohort = 6; /* sites 1 and 2 */
+    assert_int_equal(read_text(TITLE "110 2 1 20 29960 10 14980\n"
+                                     "120 2 1 10 14980 10 14980\n",
+                               &line),
+                     0);
+    assert_near(report.rounds[0].link_loss, 0.5);
+}
+
+/* A millisecond carries 1,000 bytes; each transfer takes 50 of them, from 120 ms, 220 ms, … on, and the delay. */
+static void a_link_is_idle_in_the_time_that_it_carries_nothing(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(2);
+    assert_int_equal(read_text(TITLE "119 0 1 10 10000 0 0\n" /* before the offer */
+                                     "120 0 1 15 15000 0 0\n"
+                                     "169 0 1 10 10000 9 9000\n" /* lost is not idle */
+                                     "170 0 1 10 10000 0 0\n"    /* needed no more */
+                                     "190 0 1 1 100 0 0\n"
+                                     "220 0 1 50 50000 0 0\n",
+                               &line),
+                     0);
+    assert_near(report.rounds[0].link_idle, 0.5);
+    assert_near(report.rounds[1].link_idle, 0);
+    assert_near(gx_perf_report_percentile(&report, GX_PERF_LINK_IDLE, 1), 0.5);
+}
+
+static void where_this_site_offered_last_the_first_shards_tell_when_the_peer_did(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(1);
+    report.rounds[0].offered_ns = 120 * MS;
+    assert_int_equal(read_text(TITLE "112 0 1 1 300 0 0\n" /* control */
+                                     "115 0 1 20 20000 0 0\n"
+                                     "164 0 1 20 20000 0 0\n"
+                                     "165 0 1 10 10000 0 0\n",
+                               &line),
+                     0);
+    assert_near(report.rounds[0].link_idle, 0.2);
+}
+
+static void without_a_transfer_or_a_log_nothing_is_known_of_idle_time(void **state)
+{
+    unsigned line;
+
+    (void)state;
+    rounds(2);
+    report.rounds[1].held_seconds = NAN;
+    assert_int_equal(read_text(TITLE "210 0 1 20 29960 0 0\n", &line), 0);
+    assert_true(isnan(report.rounds[0].link_idle));
+    assert_true(isnan(report.rounds[1].link_idle));
+}
+
 static void a_line_being_written_is_left(void **state)
 {
     unsigned line;
@@ -201,6 +294,12 @@ int main(void)
         TEST(paths_need_no_common_order),
         TEST(a_ratio_is_over_what_the_link_could_do),
         TEST(a_round_that_is_not_in_the_log_stays_without),
+        TEST(a_round_without_the_peer_has_no_loss_and_leaves_the_next_its_own),
+        TEST(a_warm_up_without_the_peer_takes_nothing_from_the_log),
+        TEST(of_three_sites_only_members_were_awaited),
+        TEST(a_link_is_idle_in_the_time_that_it_carries_nothing),
+        TEST(where_this_site_offered_last_the_first_shards_tell_when_the_peer_did),
+        TEST(without_a_transfer_or_a_log_nothing_is_known_of_idle_time),
         TEST(a_line_being_written_is_left),
         TEST(other_files_are_refused_by_line),
     };

@@ -119,6 +119,12 @@ void *gx_contribution(struct gx *gx, uint32_t fragment, uint64_t round)
     return gx->busy_once ? NULL : gx->contribution[round & 1];
 }
 
+int gx_contribute(struct gx *gx, uint32_t fragment, uint64_t round, const float *src)
+{
+    (void)fragment;
+    return gx_encode(GX_FP32, gx->contribution[round & 1], src, COUNT);
+}
+
 int gx_offer(struct gx *gx, uint32_t fragment, uint64_t round, uint64_t weight)
 {
     static float values[COUNT];

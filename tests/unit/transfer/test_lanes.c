@@ -233,6 +233,34 @@ static void a_transfer_goes_in_two_parts_and_is_held_once(void **state)
     assert_int_equal(ends[0].counters[0].link[1][GX_LINK_transfers_held_total], 1);
 }
 
+static uint64_t shards_sent(uint32_t w)
+{
+    const uint64_t *counters = ends[0].counters[w].link[1];
+
+    return counters[GX_LINK_sent_data_shards_total] + counters[GX_LINK_sent_parity_shards_total];
+}
+
+static void a_closed_source_is_opened_at_the_peer_and_sent_when_told(void **state)
+{
+    struct gx_transfer *transfer;
+
+    (void)state;
+    memset(tail, 0xee, sizeof tail); /* its bytes come while it is closed */
+    source.closed = true;
+    transfer = gx_lanes_send(ends[0].lanes, 1, &wanted, &source, true, 1, 2, now);
+    assert_non_null(transfer);
+    run(50 * MS);
+    assert_int_equal(sink.state, GX_SINK_OPEN);
+    assert_int_equal(shards_sent(0) + shards_sent(1), 0);
+
+    gx_source_open(&source, SHARD);
+    assert_true(gx_lanes_send_go(ends[0].lanes, transfer));
+    run(10 * MS);
+    assert_int_equal(sink.state, GX_SINK_HELD);
+    assert_memory_equal(staging, bytes, BYTES);
+    assert_true(shards_sent(0) >= 150 && shards_sent(1) >= 150);
+}
+
 static void a_source_is_busy_until_the_other_workers_port_has_let_go(void **state)
 {
     (void)state;
@@ -326,6 +354,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_transfer_goes_in_two_parts_and_is_held_once),
+        TEST(a_closed_source_is_opened_at_the_peer_and_sent_when_told),
         TEST(a_source_is_busy_until_the_other_workers_port_has_let_go),
         TEST(a_sink_is_free_when_the_other_worker_has_let_go),
         TEST(shards_that_come_before_the_answer_are_kept),

@@ -262,6 +262,32 @@ static void helper_waits_and_works_from_the_end_in_its_own_rows(void **state)
     assert_false(gx_send_pending(&send));
 }
 
+/* It was asked before the decision: meanwhile the owner went on. */
+static void helper_whose_source_was_closed_starts_from_what_is_lacking_then(void **state)
+{
+    static const uint8_t before[1] = {40}, after[3] = {20, 60, 10};
+
+    (void)state;
+    start(3, true, 1, 2);
+    source.closed = true;
+    feedback(0, 0, before, 1, true);
+    assert_false(gx_send_pending(&send));
+    feedback(0, 0, after, 3, true);
+    assert_false(gx_send_pending(&send));
+    source.closed = false;
+    for (uint32_t i = 0; i < 10; i++) {
+        struct gx_row row = next();
+
+        assert_int_equal(row.block, 2);
+        assert_int_equal(row.row, 64 + 96 + i);
+    }
+    for (uint32_t i = 0; i < 60; i++)
+        assert_int_equal(next().block, 1);
+    for (uint32_t i = 0; i < 20; i++)
+        assert_int_equal(next().block, 0);
+    assert_false(gx_send_pending(&send));
+}
+
 static void impossible_feedback_changes_nothing(void **state)
 {
     static const uint8_t lacks[3] = {1, 65, 1};
@@ -307,6 +333,7 @@ int main(void)
         cmocka_unit_test(wholly_lost_blocks_are_sent_again_as_parity),
         cmocka_unit_test(rows_wrap_only_when_all_are_judged),
         cmocka_unit_test(helper_waits_and_works_from_the_end_in_its_own_rows),
+        cmocka_unit_test(helper_whose_source_was_closed_starts_from_what_is_lacking_then),
         cmocka_unit_test(impossible_feedback_changes_nothing),
         cmocka_unit_test(reopened_send_starts_from_the_first_row_and_waits),
     };
