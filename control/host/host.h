@@ -44,7 +44,7 @@ struct gx_host {
     bool gateway_lost;                     /* as the running gxd sees it */
     uint64_t workers;
     uint64_t priority; /* 0: none, or not known */
-    bool chosen; /* the interfaces were named, or follow from the config */
+    bool chosen;       /* the interfaces were named, or follow from the config */
     unsigned interface_count;
     char interfaces[GX_HOST_INTERFACES_MAX][GX_HOST_NAME_MAX];
     const char *title;     /* of the check that runs */
