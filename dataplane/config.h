@@ -39,6 +39,7 @@ struct gx_config {
     uint64_t memory_bytes;
     uint32_t mtu;             /* 1500 */
     uint32_t workers;         /* 1 to GX_WORKERS_MAX */
+    uint32_t priority;        /* SCHED_RR; 0: as inherited */
     uint64_t deadline_ns;     /* 60 s */
     uint64_t fetch_wait_ns;   /* default: deadline */
     uint64_t rewind_after_ns; /* 600 s */

@@ -110,6 +110,8 @@ const char *gx_config_value(const struct gx_config *c, int key, char *out)
         return print_count(out, c->mtu);
     case GX_KEY_workers:
         return print_count(out, c->workers);
+    case GX_KEY_priority:
+        return print_count(out, c->priority);
     case GX_KEY_deadline:
         return print_duration(out, c->deadline_ns);
     case GX_KEY_fetch_wait:

@@ -11,6 +11,7 @@
 #define REWIND_NS_MAX (365 * GX_DEADLINE_NS_MAX)
 #define MTU_MIN 576
 #define MTU_MAX 9000
+#define PRIORITY_MAX 99 /* of SCHED_RR, on Linux */
 
 /* ---- names and addresses ---- */
 
@@ -263,6 +264,8 @@ int gx_config_value_set(struct gx_config_loader *l, enum gx_config_key key, cons
         return set_count(l, key, text, MTU_MIN, MTU_MAX, &c->mtu);
     case GX_KEY_workers:
         return set_workers(l, text);
+    case GX_KEY_priority:
+        return set_count(l, key, text, 0, PRIORITY_MAX, &c->priority);
     case GX_KEY_deadline:
         return set_duration(l, key, text, GX_DEADLINE_NS_MAX, &c->deadline_ns);
     case GX_KEY_fetch_wait:

@@ -280,10 +280,16 @@ static int workers_start(struct gxd *gxd)
     int ret = 0;
 
     while (gxd->started < gxd->config.workers && !ret) {
-        ret = gx_worker_start(&gxd->workers[gxd->started]);
+        ret = gx_worker_start(&gxd->workers[gxd->started], gxd->config.priority);
         gxd->started += ret == 0;
     }
-    if (ret)
+    if (ret == -EPERM && gxd->config.priority)
+        gx_error_log(
+            "priority: %u is not permitted here: start gxd as root or with CAP_SYS_NICE, "
+            "raise the limit (LimitRTPRIO=%u and RestrictRealtime=no in its unit), or leave "
+            "`priority` out",
+            gxd->config.priority, gxd->config.priority);
+    else if (ret)
         gx_error_log("cannot start worker %u: %s", gxd->started, strerror(-ret));
     return ret;
 }

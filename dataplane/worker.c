@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -548,11 +549,22 @@ void gx_worker_fini(struct gx_worker *worker)
     close(worker->wake_fd);
 }
 
-int gx_worker_start(struct gx_worker *worker)
+int gx_worker_start(struct gx_worker *worker, uint32_t priority)
 {
-    int ret = pthread_create(&worker->thread, NULL, thread_main, worker);
+    struct sched_param param = {.sched_priority = (int)priority};
     char name[16] = "gx-worker";
+    pthread_attr_t attributes;
+    int ret = pthread_attr_init(&attributes);
 
+    if (ret)
+        return -ret;
+    if (priority) {
+        pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+        pthread_attr_setschedpolicy(&attributes, SCHED_RR);
+        pthread_attr_setschedparam(&attributes, &param);
+    }
+    ret = pthread_create(&worker->thread, &attributes, thread_main, worker);
+    pthread_attr_destroy(&attributes);
     if (worker->index > 0)
         snprintf(name, sizeof(name), "gx-worker-%u", worker->index % GX_WORKERS_MAX);
     if (!ret)

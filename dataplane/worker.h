@@ -113,7 +113,8 @@ int gx_worker_init(struct gx_worker *team, uint32_t index, struct gx_core *core,
                    struct gx_port *port, struct gx_counters *counters, int main_fd);
 void gx_worker_fini(struct gx_worker *worker);
 
-int gx_worker_start(struct gx_worker *worker);
+/* `priority`: of SCHED_RR; 0: the caller's policy. 0 or -errno; -EPERM: this priority is not permitted. */
+int gx_worker_start(struct gx_worker *worker, uint32_t priority);
 void gx_worker_order(struct gx_worker *worker, const struct gx_order *order);
 /* Orders STOP and waits for the thread's end, `timeout_ns` at most: -ETIMEDOUT. */
 int gx_worker_stop(struct gx_worker *worker, uint64_t timeout_ns);

@@ -321,6 +321,7 @@ static int configure(struct gx_host *host, const struct gx_ctl *ctl)
     host->rate_bps = config.rate_bps;
     host->mtu = config.mtu;
     host->workers = config.workers;
+    host->priority = config.priority;
     if (config.port_device[0]) {
         device_configure(host, &config);
         return GX_CTL_OK;

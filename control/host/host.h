@@ -43,7 +43,8 @@ struct gx_host {
     char gateway[64];                      /* port.gateway, "": none */
     bool gateway_lost;                     /* as the running gxd sees it */
     uint64_t workers;
-    bool chosen; /* the interfaces were named, or follow from the config */
+    uint64_t priority; /* 0: none, or not known */
+    bool chosen;       /* the interfaces were named, or follow from the config */
     unsigned interface_count;
     char interfaces[GX_HOST_INTERFACES_MAX][GX_HOST_NAME_MAX];
     const char *title;     /* of the check that runs */

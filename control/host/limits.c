@@ -1,6 +1,7 @@
 #include "host/host.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "units.h"
 
@@ -28,4 +29,13 @@ void gx_host_check_limits(struct gx_host *host)
         gx_host_say(host, GX_HOST_WARN, "ulimit -n 1024",
                     "a program started from this shell may open %llu files: gxd may need more",
                     (unsigned long long)limit.rlim_cur);
+    if (host->priority && geteuid() != 0 && getrlimit(RLIMIT_RTPRIO, &limit) == 0 &&
+        limit.rlim_cur < host->priority)
+        gx_host_say(
+            host, GX_HOST_WARN,
+            "start gxd as root, or by systemd with LimitRTPRIO=99 and RestrictRealtime=no in "
+            "a drop-in, or leave `priority` out",
+            "a program started from this shell may have real-time priority %llu at most: "
+            "gxd does not start with `priority: %llu`",
+            (unsigned long long)limit.rlim_cur, (unsigned long long)host->priority);
 }

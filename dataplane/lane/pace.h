@@ -12,8 +12,8 @@
 
 #define GX_PACE_CREDIT_NS 5000000ull /* saved up at most … */
 #define GX_PACE_CREDIT_PACKETS 8     /* … but so many full packets always */
-/* A train: what leaves in half a millisecond, at most 64 KiB. A wake costs as much as ten packets. */
-#define GX_PACE_TRAIN_NS 500000ull
+/* A train: what leaves in a millisecond, at most 64 KiB. A wake costs as much as ten packets. */
+#define GX_PACE_TRAIN_NS 1000000ull
 #define GX_PACE_TRAIN_BYTES 65536
 #define GX_PACE_TRAIN_PACKETS 2 /* at least */
 

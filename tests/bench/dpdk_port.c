@@ -23,6 +23,7 @@
 #define SKIP 77
 
 static struct gx_port *a, *b;
+static struct gx_addr address_b;
 static uint8_t payload[PAYLOAD];
 static double samples_us[SAMPLES];
 static uint32_t sample_count;
@@ -101,7 +102,7 @@ static void port_send(uint32_t count, bool stamped)
         uint64_t now = stamped ? gx_clock_ns() : 0;
 
         memset(&packets[i], 0, sizeof(packets[i]));
-        packets[i].to = b->ops->local(b);
+        packets[i].to = address_b;
         memcpy(packets[i].header, &now, sizeof(now));
         packets[i].payload = payload;
         packets[i].payload_bytes = PAYLOAD;
@@ -151,7 +152,7 @@ static void flood(const char *name)
 
     flooding = true;
     for (end_ns = gx_clock_ns() + FLOOD_NS; gx_clock_ns() < end_ns;)
-        port_send(32, false);
+        port_send(GX_PORT_BURST, false);
     usleep(100000);
     printf("%s: flood of %u-byte frames: sent %.0f, received %.0f a second, %.2f Gbit/s (two "
            "threads, one sends all it can)\n",
@@ -161,13 +162,14 @@ static void flood(const char *name)
     flooding = false;
 }
 
-static void measure(const char *name, const char *device_a, const char *address_a,
-                    const char *device_b, const char *address_b)
+static void measure(const char *name, const char *device_a, const char *text_a,
+                    const char *device_b, const char *text_b)
 {
     pthread_t thread;
 
-    a = port_open(device_a, address_a);
-    b = port_open(device_b, address_b);
+    a = port_open(device_a, text_a);
+    b = port_open(device_b, text_b);
+    address_b = b->ops->local(b);
     stop = false;
     received = sample_count = 0;
     receiver_cpu = 0;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Several workers per gxd: transfers in parts over lanes of their own, on UDP ports in a row, between real processes."""
+import os
 import shutil
 import sys
 import time
@@ -168,6 +169,35 @@ def test_too_few_queues_are_named():
         gxd.wait()
         gxtest.need_dpdk(gxd)
         check("workers: 1" in gxd.err() and namespaces.SITE_INTERFACE in gxd.err(), "it says: %s" % gxd.err())
+
+
+def threads_of(gxd):
+    """(name, policy, priority) of each thread."""
+    found = []
+    for task in os.listdir("/proc/%d/task" % gxd.pid):
+        with open("/proc/%d/task/%s/comm" % (gxd.pid, task)) as f:
+            found.append((f.read().strip(), os.sched_getscheduler(int(task)), os.sched_getparam(int(task)).sched_priority))
+    return found
+
+
+def test_a_priority_is_that_of_the_workers_alone():
+    if gxtest.run(["chrt", "--rr", "7", "true"]).returncode != 0:
+        raise gxtest.Skip("no real-time priority is permitted here")
+    with Lab("a", "b", ports="udp", workers=2, priority=7) as lab:
+        lab.exchange(size="1M")
+        for name, policy, priority in threads_of(lab.sites[0].gxd):
+            wanted = (os.SCHED_RR, 7) if name.startswith("gx-worker") else (os.SCHED_OTHER, 0)
+            check((policy, priority) == wanted, "%s has policy %d, priority %d" % (name, policy, priority))
+
+
+def test_a_priority_that_is_not_permitted_is_refused():
+    wrapper = ["setpriv", "--bounding-set=-sys_nice", "--inh-caps=-sys_nice", "prlimit", "--rtprio=0:0"]
+    if not shutil.which("setpriv") or gxtest.run([*wrapper, "true"]).returncode != 0:
+        raise gxtest.Skip("setpriv and prlimit cannot take the right away here")
+    with Lab("a", "b", ports="udp", start=False, priority=7) as lab:
+        gxd = lab.sites[0].start(wrapper=wrapper, ready=False)
+        check(gxd.wait() == 1, "exit status %s" % gxd.wait())
+        check("priority: 7 is not permitted" in gxd.err() and "LimitRTPRIO=7" in gxd.err(), "it says: %s" % gxd.err())
 
 
 if __name__ == "__main__":

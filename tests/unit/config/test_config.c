@@ -129,6 +129,7 @@ static void every_key_can_be_set(void **state)
                           "memory: 64MiB\n"
                           "mtu: 9000\n"
                           "workers: 1\n"
+                          "priority: 5\n"
                           "deadline: 5s\n"
                           "fetch_wait: 2500ms\n"
                           "rewind_after: 1min\n"
@@ -152,6 +153,7 @@ static void every_key_can_be_set(void **state)
     assert_int_equal(config.loss_floor_percent, 5);
     assert_int_equal(config.memory_bytes, 64ull << 20);
     assert_int_equal(config.mtu, 9000);
+    assert_int_equal(config.priority, 5);
     assert_int_equal(config.deadline_ns, 5000000000);
     assert_int_equal(config.fetch_wait_ns, 2500000000);
     assert_int_equal(config.rewind_after_ns, 60000000000);
@@ -309,6 +311,7 @@ static void numbers_have_limits(void **state)
     refused_line("mtu: 575", "mtu: '575' is not a whole number from 576 to 9000");
     refused_line("mtu: 9001", "mtu: '9001' is not a whole number from 576 to 9000");
     refused_line("mtu: 1.5e3", "mtu: '1.5e3' is not a whole number from 576 to 9000");
+    refused_line("priority: 100", "priority: '100' is not a whole number from 0 to 99");
     refused_line("start_sites: 3", "start_sites: '3' is not a whole number from 1 to 2");
     refused_line("min_sites: -1", "min_sites: '-1' is not a whole number from 1 to 2");
     refused_line("rate_control: bbr", "rate_control: 'bbr' is none of path, fixed");

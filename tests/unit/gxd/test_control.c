@@ -114,7 +114,7 @@ static int setup(void **state)
     assert_int_equal(gx_control_open(&w->control, &w->config, &w->core_config, &w->worker,
                                      &w->counters, error, sizeof(error)),
                      0);
-    assert_int_equal(gx_worker_start(&w->worker), 0);
+    assert_int_equal(gx_worker_start(&w->worker, 0), 0);
     assert_int_equal(pthread_create(&w->main_thread, NULL, main_loop, w), 0);
     *state = w;
     return 0;
