@@ -1,4 +1,4 @@
-/* What links.c, links_rx.c and links_tx.c share: struct gx_peer is one link, struct gx_links all of them. */
+/* What links.c and the links_*.c share: struct gx_peer is one link, struct gx_links all of them. */
 #ifndef GX_TRANSFER_PEER_H
 #define GX_TRANSFER_PEER_H
 
@@ -79,6 +79,15 @@ struct gx_links {
     struct gx_flight_entry *rings;
 };
 
+/* One checked packet. */
+struct gx_rx_packet {
+    struct gx_header header;
+    const uint8_t *payload;
+    size_t bytes; /* of the payload */
+    struct gx_session *session;
+    bool current; /* it came in the newest session */
+};
+
 static inline bool gx_peer_is(const struct gx_links *links, uint32_t peer)
 {
     return peer < links->config.site_count && peer != links->config.self;
@@ -100,6 +109,9 @@ uint32_t gx_peer_transfer_id(struct gx_peer *peer);
 void gx_peer_send_pause(struct gx_send *send, uint64_t now);
 /* Acts on a log entry whose fate is known without feedback (the log is full). */
 void gx_peer_flight_drop_oldest(struct gx_peer *peer);
+
+void gx_peer_rx_feedback(struct gx_links *links, struct gx_peer *peer,
+                         const struct gx_rx_packet *packet, uint64_t now);
 
 /* Bytes of IP and UDP headers to this peer, and ours. */
 uint32_t gx_path_headers(const struct gx_links *links, const struct gx_peer *peer);
