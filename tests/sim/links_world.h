@@ -14,6 +14,7 @@
 #define WORLD_SITES_MAX 4
 #define WORLD_DELIVERIES_MAX 24
 #define WORLD_CAPTURES 512
+#define WORLD_SHARD_BYTES 1408
 #define WORLD_PACKET_MAX (GX_HEADER_BYTES + GX_SHARD_MAX_BYTES)
 
 /* These bytes, from this site to that one. `helper_of`: the same contribution as that delivery, from another holder. */
@@ -146,6 +147,12 @@ uint64_t links_random_below(struct world *world, uint64_t n);
 void links_fail(struct world *world, const char *what, uint64_t a, uint64_t b);
 void *links_must(void *memory);
 struct gx_addr links_addr_of(uint32_t site);
+void links_site_start(struct world *world, uint32_t i);
+/* Everything in memory is gone: sinks that were open or held, sends, packets in the port. */
+void links_site_restart(struct world *world, uint32_t i);
+/* Begins the sends that are due, and poisons what no delivery needs any more. */
+void links_site_app(struct world *world, uint32_t i);
+void links_source_start(struct delivery *delivery);
 void links_heap_push(struct world *world, struct on_wire item);
 struct on_wire links_heap_pop(struct world *world);
 /* Sends one packet to some site and checks that nothing but a count of drops changes. */
