@@ -1,9 +1,7 @@
 #include "port/device.h"
 
-#include <ctype.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,130 +21,13 @@
 
 #include "port/clock.h"
 #include "port/device_kernel.h"
+#include "port/device_text.h"
 #include "port/eal.h"
 
 #define DESCRIPTORS 2048u
 #define MBUFS_MORE 1024u
 #define CACHE 256u
 #define MTU_DEFAULT 1500u
-#define ROOM_MIN 2048u
-#define PACKET_HEAD 128u
-
-/* ---- the device string ---- */
-
-static const struct {
-    const char *driver;
-    enum gx_device_kind kind;
-} drivers[] = {
-    {"net_af_xdp", GX_DEVICE_AF_XDP},       {"net_af_packet", GX_DEVICE_AF_PACKET},
-    {"eth_af_packet", GX_DEVICE_AF_PACKET}, {"net_memif", GX_DEVICE_MEMIF},
-    {"net_ring", GX_DEVICE_RING},           {"net_tap", GX_DEVICE_TAP},
-};
-
-static bool device_has(const char *text, const char *key)
-{
-    size_t length = strlen(key);
-
-    for (const char *at = strchr(text, ','); at; at = strchr(at + 1, ','))
-        if (!strncmp(at + 1, key, length) && at[1 + length] == '=')
-            return true;
-    return false;
-}
-
-/* The value of `key`, cut at `out_bytes`. False: it is not there. */
-static bool device_value(const char *text, const char *key, char *out, size_t out_bytes)
-{
-    size_t length = strlen(key);
-
-    for (const char *at = strchr(text, ','); at; at = strchr(at + 1, ',')) {
-        if (strncmp(at + 1, key, length) || at[1 + length] != '=')
-            continue;
-        snprintf(out, out_bytes, "%.*s", (int)strcspn(at + 2 + length, ","), at + 2 + length);
-        return true;
-    }
-    out[0] = '\0';
-    return false;
-}
-
-static int device_name(struct gx_device *device, const char *text, char *error, size_t error_bytes)
-{
-    size_t length = strcspn(text, ",");
-    char driver[GX_DEVICE_NAME_MAX];
-
-    if (!length || length >= sizeof(device->name)) {
-        snprintf(error, error_bytes,
-                 "device '%s': not a DPDK device string such as net_af_xdp0,iface=eth0", text);
-        return -EINVAL;
-    }
-    memcpy(device->name, text, length);
-    memcpy(driver, device->name, sizeof(driver));
-    while (length && isdigit((unsigned char)driver[length - 1]))
-        driver[--length] = '\0';
-    device->kind = GX_DEVICE_NIC;
-    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
-        if (!strcmp(driver, drivers[i].driver))
-            device->kind = drivers[i].kind;
-    if (!strncmp(driver, "net_ring_", 9)) /* made by rte_eth_from_rings() */
-        device->kind = GX_DEVICE_RING;
-    if (device->kind == GX_DEVICE_TAP && !device_value(text, "iface", device->iface, IFNAMSIZ))
-        snprintf(device->iface, sizeof(device->iface), "dtap0");
-    else
-        device_value(text, "iface", device->iface, sizeof(device->iface));
-    return 0;
-}
-
-static void text_add(char *text, const char *key, uint32_t value)
-{
-    size_t at = strlen(text);
-
-    if (!device_has(text, key))
-        snprintf(text + at, GX_DEVICE_TEXT_MAX - at, ",%s=%u", key, value);
-}
-
-static uint32_t power_of_two(uint32_t value)
-{
-    uint32_t power = 1;
-
-    while (power < value)
-        power *= 2;
-    return power;
-}
-
-/* A frame of af_packet's ring: the kernel's head and the packet. Larger frames are cut or vanish. */
-static uint32_t packet_room(uint32_t frame_bytes)
-{
-    return (frame_bytes + GX_VLAN_BYTES + PACKET_HEAD + 63) / 64 * 64;
-}
-
-/* The user's device string, and what it leaves out but the driver needs. */
-static void text_complete(const struct gx_device *device, uint32_t frame_bytes, char *text)
-{
-    uint32_t room = power_of_two(frame_bytes + GX_VLAN_BYTES);
-
-    switch (device->kind) {
-    case GX_DEVICE_AF_XDP:
-        /* Busy polling makes an empty poll a system call; without it we are a quarter faster and can sleep. */
-        text_add(text, "busy_budget", 0);
-        if (device->queue_count > 1)
-            text_add(text, "queue_count", device->queue_count);
-        break;
-    case GX_DEVICE_AF_PACKET:
-        if (device->queue_count > 1)
-            text_add(text, "qpairs", device->queue_count);
-        if (packet_room(frame_bytes) > ROOM_MIN) {
-            text_add(text, "framesz", packet_room(frame_bytes));
-            text_add(text, "blocksz", (packet_room(frame_bytes) + 4095) / 4096 * 4096);
-        }
-        break;
-    case GX_DEVICE_MEMIF:
-        /* A frame larger than bsize is chained by the driver with a stale flag; small rings stay in the cache. */
-        text_add(text, "bsize", room > ROOM_MIN ? room : ROOM_MIN);
-        text_add(text, "rsize", 8);
-        break;
-    default:
-        break;
-    }
-}
 
 /* ---- the link ---- */
 
@@ -211,9 +92,9 @@ static uint32_t pool_room(enum gx_device_kind kind, uint32_t frame_bytes)
     uint32_t room = frame_bytes + GX_VLAN_BYTES;
 
     if (kind == GX_DEVICE_AF_PACKET) /* the driver wants room for all of its ring's frame */
-        room = packet_room(frame_bytes);
-    if (room < ROOM_MIN)
-        room = ROOM_MIN;
+        room = gx_packet_room(frame_bytes);
+    if (room < GX_ROOM_MIN)
+        room = GX_ROOM_MIN;
     if (kind == GX_DEVICE_AF_XDP)
         room = room + GX_XDP_HEADROOM < GX_XDP_FRAME_MAX + GX_XDP_HEADROOM
                    ? room + GX_XDP_HEADROOM
@@ -304,10 +185,10 @@ static void memif_unlink(const char *text)
     struct stat stat;
     int fd;
 
-    device_value(text, "role", role, sizeof(role));
-    device_value(text, "socket-abstract", abstract, sizeof(abstract));
+    gx_device_value(text, "role", role, sizeof(role));
+    gx_device_value(text, "socket-abstract", abstract, sizeof(abstract));
     if ((strcmp(role, "server") && strcmp(role, "master")) || strcmp(abstract, "no") ||
-        !device_value(text, "socket", path, sizeof(path)) || lstat(path, &stat) ||
+        !gx_device_value(text, "socket", path, sizeof(path)) || lstat(path, &stat) ||
         !S_ISSOCK(stat.st_mode))
         return;
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -359,7 +240,7 @@ static int device_probe(struct gx_device *device, const char *text, char *error,
         char role[16];
 
         /* Without a role it is a client; one that waits for its server need not say so again and again. */
-        device_value(text, "role", role, sizeof(role));
+        gx_device_value(text, "role", role, sizeof(role));
         device->client = strcmp(role, "server") != 0 && strcmp(role, "master") != 0;
         rte_log_set_level_pattern("pmd.net.memif", RTE_LOG_CRIT);
     }
@@ -547,11 +428,11 @@ int gx_device_open(struct gx_device *device, const struct gx_device_config *conf
         return -EINVAL;
     }
     snprintf(text, sizeof(text), "%s", config->device);
-    ret = device_name(device, text, error, error_bytes);
+    ret = gx_device_name(device, text, error, error_bytes);
     if (!ret)
         ret = gx_iface_check(device, error, error_bytes);
     if (!ret) {
-        text_complete(device, config->frame_bytes ? config->frame_bytes : MTU_DEFAULT + 14, text);
+        gx_device_text(device, config->frame_bytes ? config->frame_bytes : MTU_DEFAULT + 14, text);
         gx_sockets_scan(before, AF_PACKET);
         ret = device_probe(device, text, error, error_bytes);
     }
