@@ -99,7 +99,7 @@ def test_two_sites():
 
 def test_trainer_killed_and_resumed():
     with Lab("a", "b", wan=WAN, deadline="10s") as lab:
-        training = Training(lab, rounds=12, inner_steps=60, checkpoint=True)
+        training = Training(lab, rounds=30, inner_steps=60, checkpoint=True)
         training.until_round("b", 3)
         training.process["b"].kill()
         training.start("b")
@@ -112,7 +112,7 @@ def test_trainer_killed_and_resumed():
 
 def test_trainer_killed_without_a_checkpoint():
     with Lab("a", "b", wan=WAN, deadline="10s") as lab:
-        training = Training(lab, rounds=12, inner_steps=60)
+        training = Training(lab, rounds=30, inner_steps=60)
         training.until_round("b", 3)
         training.process["b"].kill()
         training.start("b")
