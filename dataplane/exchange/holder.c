@@ -335,9 +335,20 @@ static void lacking_begin(const struct gx_run *run, struct gx_fragment *f, uint6
     }
 }
 
+/* What was asked for before is not wanted any more. */
+static void want_end(struct gx_run *run, struct gx_fragment *f, const struct gx_record *r,
+                     uint64_t round)
+{
+    struct gx_digest digest;
+    if (f->want == GX_WANT_CONTRIBUTION &&
+        (f->want_round != round || !is_lacking(run, f, r, round, f->want_owner, &digest)))
+        f->want = GX_WANT_NOTHING;
+}
+
 void gx_holder_ask(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f, uint64_t now)
 {
     const struct gx_record *r = gx_fragment_record(f, f->applied + 1);
+    want_end(run, f, r, r->round);
     lacking_begin(run, f, r->round, now);
     for (uint32_t owner = 0; owner < run->site_count; owner++)
         if (owner != run->self && r->members >> owner & 1 && !gx_site_member_here(run, f, r, owner))
@@ -349,10 +360,7 @@ void gx_holder_ask_early(struct gx_exchange *ex, struct gx_run *run, struct gx_f
                          uint64_t now)
 {
     uint64_t round = f->decided + 1;
-    struct gx_digest digest;
-    if (f->want == GX_WANT_CONTRIBUTION &&
-        (f->want_round != round || !is_lacking(run, f, NULL, round, f->want_owner, &digest)))
-        f->want = GX_WANT_NOTHING;
+    want_end(run, f, NULL, round);
     for (uint32_t owner = 0; owner < run->site_count; owner++)
         if (owner != run->self)
             choose_early(ex, run, f, round, owner, now);

@@ -34,7 +34,7 @@ struct gx_own {
     enum gx_own_state state;
     bool
         claimed; /* its digest is the trainer's word first: while HASHING it may go out, but is not reported … */
-    bool refuted; /* … and goes to nobody else once a peer has found other bytes */
+    bool refuted; /* … and begins to go to nobody else once a peer has found other bytes */
     bool again;   /* hashed once more because a peer found other bytes */
     bool based;   /* base is known: the state before it is digested */
     uint64_t round, weight, offset, bytes, offered_ns;

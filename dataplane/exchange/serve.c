@@ -137,6 +137,17 @@ static bool is_decided(struct gx_fragment *f, const struct gx_slot *slot)
            gx_digest_equal(&r->digests[open->key.owner], &open->digest);
 }
 
+/* The decision went without it: nobody will want it. */
+static bool is_left_out(const struct gx_fragment *f, const struct gx_slot *slot)
+{
+    const struct gx_open *open = &slot->sink.open;
+    const struct gx_record *r = gx_fragment_record(f, open->key.round);
+    if (!r)
+        return open->key.round < f->decided;
+    return !(r->members >> open->key.owner & 1) ||
+           !gx_digest_equal(&r->digests[open->key.owner], &open->digest);
+}
+
 static void helper_go(struct gx_exchange *ex, const struct gx_run *run, struct gx_helper *h)
 {
     if (!h->early)
@@ -144,16 +155,39 @@ static void helper_go(struct gx_exchange *ex, const struct gx_run *run, struct g
     if (h->slot->source.closed)
         gx_source_open(&h->slot->source, run->shard_bytes);
     h->early = !gx_lanes_send_go(ex->lanes, h->send);
+    if (!h->early)
+        GX_COUNT_LINK(ex->config.counters, h->peer, helps_served_total, 1);
+}
+
+static void helper_stop(struct gx_exchange *ex, struct gx_helper *h)
+{
+    gx_lanes_send_stop(ex->lanes, h->send);
+    h->send = NULL;
 }
 
 void gx_serve_helpers(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment *f)
 {
     for (uint32_t i = 0; i < GX_HELPERS_MAX; i++) {
         struct gx_helper *h = &run->helpers[i];
-        if (h->send && h->early && h->slot->sink.open.key.fragment == gx_fragment_index(run, f) &&
-            is_decided(f, h->slot))
+        if (!h->send || !h->early || h->slot->sink.open.key.fragment != gx_fragment_index(run, f))
+            continue;
+        if (is_left_out(f, h->slot))
+            helper_stop(ex, h);
+        else if (is_decided(f, h->slot))
             helper_go(ex, run, h);
     }
+}
+
+/* Of all runs: a link's slots are theirs together. */
+static uint32_t early_count(const struct gx_exchange *ex, uint32_t peer)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < GX_RUNS_MAX * GX_HELPERS_MAX; i++) {
+        const struct gx_run *run = ex->runs[i / GX_HELPERS_MAX];
+        const struct gx_helper *h = run ? &run->helpers[i % GX_HELPERS_MAX] : NULL;
+        count += h && h->send && h->early && h->peer == peer;
+    }
+    return count;
 }
 
 /* What is asked for: held here, or, before the decision, at least on its way. */
@@ -179,7 +213,8 @@ static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment 
     }
     struct gx_slot *slot = slot_wanted(f, report);
     struct gx_helper *free_helper = NULL;
-    uint32_t early_count = 0;
+    if (slot && is_left_out(f, slot))
+        slot = NULL;
     /* Who asks may know of the decision before we do. */
     bool decided = slot && (is_decided(f, slot) || report->decided >= report->want_round);
     for (uint32_t i = 0; slot && i < GX_HELPERS_MAX; i++) {
@@ -191,10 +226,8 @@ static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment 
         }
         if (!h->send)
             free_helper = h;
-        else
-            early_count += h->early && h->peer == peer;
     }
-    if (!free_helper || (!decided && early_count >= EARLY_MAX)) {
+    if (!free_helper || (!decided && early_count(ex, peer) >= EARLY_MAX)) {
         GX_COUNT_LINK(ex->config.counters, peer, helps_refused_total, 1);
         return;
     }
@@ -214,17 +247,14 @@ static void help(struct gx_exchange *ex, struct gx_run *run, struct gx_fragment 
     free_helper->early = true;
     if (decided)
         helper_go(ex, run, free_helper);
-    GX_COUNT_LINK(ex->config.counters, peer, helps_served_total, 1);
 }
 
 void gx_serve_helpers_close(struct gx_exchange *ex, struct gx_run *run, const struct gx_slot *slot)
 {
     for (uint32_t i = 0; i < GX_HELPERS_MAX; i++) {
         struct gx_helper *h = &run->helpers[i];
-        if (h->send && (!slot || h->slot == slot)) {
-            gx_lanes_send_stop(ex->lanes, h->send);
-            h->send = NULL;
-        }
+        if (h->send && (!slot || h->slot == slot))
+            helper_stop(ex, h);
     }
 }
 

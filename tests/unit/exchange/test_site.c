@@ -441,6 +441,29 @@ static void only_the_site_that_was_asked_for_this_round_may_join(void **state)
     assert_false(gx_holder_asked(&slot, 9, 2));
 }
 
+/* Three sites, and site 1's contribution to round 1. */
+static struct gx_open start_with_open(struct bench *b)
+{
+    start_among(b, 3);
+    command(b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !(b->f->has_state && b->f->has_status); i++)
+        turn(b);
+    return (struct gx_open){.transfer = 1,
+                            .key = {.run = b->run->id,
+                                    .epoch = b->f->epoch,
+                                    .round = 1,
+                                    .owner = 1,
+                                    .kind = GX_KIND_CONTRIBUTION},
+                            .bytes = b->f->wire_bytes,
+                            .weight = 1,
+                            .format = (uint8_t)b->run->format,
+                            .digest_kind = (uint8_t)b->run->digest_kind,
+                            .digest = {{1}},
+                            .shard_bytes = 1408,
+                            .k_max = (uint8_t)gx_layout_k_max(b->f->wire_bytes, 1408),
+                            .parts = 1};
+}
+
 /* Before the decision the owner alone says which bytes are its own; whoever was asked may then open the same ones. */
 static void before_the_decision_a_helper_opens_what_the_owner_has_opened(void **state)
 {
@@ -448,25 +471,7 @@ static void before_the_decision_a_helper_opens_what_the_owner_has_opened(void **
     struct bench b;
     struct gx_sink *sink = NULL;
     enum gx_reason reason;
-    start_among(&b, 3);
-    command(&b, GX_COMMAND_PUBLISH, 0);
-    for (int i = 0; i < 500 && !(b.f->has_state && b.f->has_status); i++)
-        turn(&b);
-    struct gx_open open = {.transfer = 1,
-                           .key = {.run = b.run->id,
-                                   .epoch = b.f->epoch,
-                                   .round = 1,
-                                   .owner = 1,
-                                   .kind = GX_KIND_CONTRIBUTION},
-                           .bytes = b.f->wire_bytes,
-                           .weight = 1,
-                           .format = (uint8_t)b.run->format,
-                           .digest_kind = (uint8_t)b.run->digest_kind,
-                           .digest = {{1}},
-                           .shard_bytes = 1408,
-                           .k_max = (uint8_t)gx_layout_k_max(b.f->wire_bytes, 1408),
-                           .parts = 1};
-    struct gx_open other = open;
+    struct gx_open open = start_with_open(&b), other = open;
     struct gx_slot *slot = &b.f->slots[1][1];
     other.digest.b[0] = 2;
     slot->asked_round = 1;
@@ -480,6 +485,42 @@ static void before_the_decision_a_helper_opens_what_the_owner_has_opened(void **
     assert_int_equal(gx_receive_open(ex, 2, &open, &sink, &reason, b.now), GX_ANSWER_OPEN);
     assert_true(slot->joined);
     assert_ptr_equal(sink, &slot->sink);
+    stop(&b);
+}
+
+/* Its owner died in the middle, and was left out: no slot of a link is kept for what nobody wants. */
+static void a_helper_that_waits_ends_with_a_decision_that_goes_without_its_owner(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct gx_sink *sink = NULL;
+    enum gx_reason reason;
+    struct gx_open open = start_with_open(&b);
+    struct gx_exchange *ex = b.core->exchange;
+    struct gx_report want = {.run = "run",
+                             .epoch = b.f->epoch,
+                             .want = GX_WANT_CONTRIBUTION,
+                             .want_owner = 1,
+                             .want_round = 1,
+                             .want_digest = open.digest};
+    struct gx_transfer send = {0};
+    struct gx_helper *h = &b.run->helpers[0];
+    assert_int_equal(gx_receive_open(ex, 1, &open, &sink, &reason, b.now), GX_ANSWER_OPEN);
+    *h = (struct gx_helper){.send = &send, .early = true, .slot = &b.f->slots[1][1], .peer = 2};
+    gx_serve_helpers(ex, b.run, b.f);
+    assert_non_null(h->send); /* nothing is decided */
+    b.f->decided = 1;
+    b.f->record_count = 1;
+    b.f->records[0] = (struct gx_record){.epoch = b.f->epoch, .round = 1, .members = 6};
+    b.f->records[0].digests[1] = open.digest;
+    gx_serve_helpers(ex, b.run, b.f);
+    assert_non_null(h->send); /* it is a member, and not here yet */
+    b.f->records[0].members = 4;
+    gx_serve_helpers(ex, b.run, b.f);
+    assert_null(h->send);
+    assert_int_equal(b.counters.link[2][GX_LINK_helps_served_total], 0);
+    gx_serve_want(ex, 2, &want, b.now);
+    assert_int_equal(b.counters.link[2][GX_LINK_helps_refused_total], 1);
     stop(&b);
 }
 
@@ -521,6 +562,7 @@ int main(void)
         cmocka_unit_test(who_asks_for_what_is_not_held_here_is_refused_and_counted),
         cmocka_unit_test(only_the_site_that_was_asked_for_this_round_may_join),
         cmocka_unit_test(before_the_decision_a_helper_opens_what_the_owner_has_opened),
+        cmocka_unit_test(a_helper_that_waits_ends_with_a_decision_that_goes_without_its_owner),
         cmocka_unit_test(a_spoilt_contribution_is_not_helped_again),
         cmocka_unit_test(a_state_is_copied_to_its_end_even_if_the_site_is_not_behind_after_all),
     };
