@@ -136,6 +136,13 @@ static void trainers_start(struct sim_world *world, uint32_t site, uint64_t choi
                           (choice & 24) == 8);
 }
 
+/* Every other time a port stalls, the site's trainers die as well: what waits in the port points into their arenas, and
+ * may do so for longer than gxd keeps an offer. */
+static bool trainers_go(const struct sim_fault *fault)
+{
+    return fault->choice >> 5 & 1;
+}
+
 static void machine_crash(struct sim_world *world, uint32_t site)
 {
     sim_site_crash(world, &world->sites[site], true);
@@ -251,6 +258,8 @@ static void begin(struct sim_world *world, struct sim_fault *fault)
         world->stats.stalls++;
         for (uint32_t w = 0; w < GX_WORKERS_MAX; w++)
             site->workers[w].port.stalled_until_ns = fault->end_ns;
+        if (trainers_go(fault))
+            trainers_crash(world, fault->site);
         break;
     case KIND_DISK:
         site->disk.slow_until_ns = world->sites[0].disk.slow_until_ns = fault->end_ns;
@@ -298,6 +307,10 @@ static void end(struct sim_world *world, struct sim_fault *fault)
     case KIND_TWO:
         machine_start(world, fault->other, fault->choice >> 4);
         machine_start(world, fault->site, fault->choice);
+        break;
+    case KIND_PORT:
+        if (trainers_go(fault))
+            trainers_start(world, fault->site, fault->choice);
         break;
     case KIND_GXD:
     case KIND_COORDINATOR:

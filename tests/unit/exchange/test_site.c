@@ -375,6 +375,30 @@ static void a_state_is_digested_after_its_trainer_has_gone(void **state)
     stop(&b);
 }
 
+static void a_buffer_is_not_free_before_the_port_has_let_go_of_it(void **state)
+{
+    (void)state;
+    struct bench b;
+    start_among(&b, 2);
+    command(&b, GX_COMMAND_PUBLISH, 0);
+    for (int i = 0; i < 500 && !b.f->has_state; i++)
+        turn(&b);
+    command(&b, GX_COMMAND_OFFER, 1);
+    struct gx_own *own = &b.f->own[1];
+    for (int i = 0; i < 500 && own->state != GX_OWN_READY; i++)
+        turn(&b);
+    assert_int_equal(own->state, GX_OWN_READY);
+    own->source.packets = 1;
+    gx_serve_own_close(b.core->exchange, own);
+    assert_true(gx_run_busy(b.run, 0, 1));
+    gx_serve_own(b.core->exchange, b.run, b.f, b.now);
+    assert_true(gx_run_busy(b.run, 0, 1));
+    own->source.packets = 0;
+    gx_serve_own(b.core->exchange, b.run, b.f, b.now);
+    assert_false(gx_run_busy(b.run, 0, 1));
+    stop(&b);
+}
+
 static void look(struct bench *b)
 {
     gx_exchange_touch(b->core->exchange, b->f);
@@ -558,6 +582,7 @@ int main(void)
         cmocka_unit_test(the_state_that_a_trainer_left_gives_way_to_a_new_trainer),
         cmocka_unit_test(a_state_that_was_being_written_is_not_kept),
         cmocka_unit_test(a_state_is_digested_after_its_trainer_has_gone),
+        cmocka_unit_test(a_buffer_is_not_free_before_the_port_has_let_go_of_it),
         cmocka_unit_test(a_site_that_has_just_asked_keeps_its_state),
         cmocka_unit_test(who_asks_for_what_is_not_held_here_is_refused_and_counted),
         cmocka_unit_test(only_the_site_that_was_asked_for_this_round_may_join),
